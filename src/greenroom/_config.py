@@ -1,0 +1,60 @@
+"""Every setting and constant, once, with its unit and why it has this value.   layer: _config
+
+The environment is read when greenroom is imported; a bad value is an error then, in one sentence.
+"""
+
+import os
+
+
+def _env_int(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(
+            f"{name}={text!r}: expected a whole number; unset it for the default, {default}"
+        ) from None
+
+
+def _env_choice(name: str, choices: tuple[str, ...]) -> str:
+    text = os.environ.get(name, "") or choices[0]
+    if text not in choices:
+        raise ValueError(f"{name}={text!r}: expected one of {', '.join(choices)}")
+    return text
+
+
+# GREENROOM_DEBUG=1: check the scheduler's invariants at each switch (slow: O(tasks) a switch).
+DEBUG = bool(_env_int("GREENROOM_DEBUG", 0))
+
+# GREENROOM_POLLER: "auto" is epoll where compiled, else "selectors", the plain one of the standard
+# library, which the tests use as an oracle.
+POLLER = _env_choice("GREENROOM_POLLER", ("auto", "epoll", "selectors"))
+
+# GREENROOM_ARENA=0: leave the interpreter's arena allocator alone (a greenlet then costs 8 us more).
+ARENA = bool(_env_int("GREENROOM_ARENA", 1))
+
+# Threads for name look-ups and other calls that cannot park. Go's and libuv's default is 4; a
+# look-up waits rather than computes, so a few more cost nothing.
+OFFLOAD_THREADS = _env_int("GREENROOM_OFFLOAD_THREADS", 10)
+
+# Switches between two looks at timers and I/O while tasks are ready (Go: 61 between looks at its
+# global queue). 64 keeps the look under 2 % of the cost of a switch.
+POLL_INTERVAL = 64
+
+# Operations on sockets that succeed at once before the task must let others run.
+IO_BUDGET = 64
+
+# Carriers kept for reuse when no task needs them. One costs about 6 KB, making one about 1 us.
+IDLE_CARRIERS = 1024
+
+# Bytes of the buffer that every recv of a scheduler reads into. A copy of what came is cheaper than
+# allocating and shrinking the whole size asked for (0.85 of the CPU on 64 B echo).
+SCRATCH_BYTES = 256 * 1024
+
+# Events taken from the kernel in one look. 12 B each.
+EVENTS_PER_POLL = 1024
+
+# Seconds accept waits after EMFILE or ENFILE, when no fd is left (libev and Twisted: 1 s or less).
+ACCEPT_BACKOFF = 0.1

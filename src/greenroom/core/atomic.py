@@ -1,0 +1,34 @@
+"""Makes methods exclude each other across OS threads in an uncompiled install.  layer: core
+
+Compiled, a method that calls no Python code runs under the GIL from its first line to its last, so
+testing a lock and standing in its queue is one step. Uncompiled, the interpreter may let another
+thread in between any two bytecodes; there the methods named here share one re-entrant lock.
+"""
+
+import functools
+from typing import Any
+
+from greenroom import _originals
+from greenroom.core import native
+
+_lock = _originals.rlock()
+
+
+def atomic(owner: Any, *names: str) -> None:
+    """Let the methods of a class, or functions of a module's globals(), run one at a time."""
+    if native.compiled():
+        return
+    for name in names:
+        if isinstance(owner, dict):
+            owner[name] = _locked(owner[name])
+        else:
+            setattr(owner, name, _locked(getattr(owner, name)))
+
+
+def _locked(fn: Any) -> Any:
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _lock:
+            return fn(*args, **kwargs)
+
+    return call

@@ -1,0 +1,28 @@
+"""What others may hang on the core, which itself imports none of them.          layer: core
+
+log_error is where every error ends that nobody collects. It goes to the logger "greenroom"; without
+any logging set up, Python's last resort prints it, with its traceback, on stderr.
+"""
+
+import sys
+import traceback
+from typing import Any
+
+
+def log_error(message: str, error: BaseException) -> None:
+    """Log message and the traceback of error."""
+    try:
+        # Imported here: logging imports threading, which must not happen before it is patched.
+        from logging import getLogger
+
+        getLogger("greenroom").error(message, exc_info=error)
+    except Exception:
+        # A handler that raises must not take the error along.
+        traceback.print_exc()
+        print(message, file=sys.stderr)
+        traceback.print_exception(error)
+
+
+def task_failed(task: Any, error: BaseException) -> None:
+    """Called when a task fails whose result nobody waits for."""
+    log_error(f"{task!r} with an error that nobody waits for", error)

@@ -1,0 +1,12 @@
+# What native.pyx offers to the other compiled modules.
+
+cdef object current_greenlet()
+cdef int switch(object target) except -1
+cdef double monotonic() noexcept
+cdef object copy_context()
+cdef object call_in_context(object context, object fn, tuple args)
+cdef object thread_scheduler()
+cdef bint is_thread_scheduler(object scheduler) noexcept
+cpdef object adopt_scheduler(object scheduler)
+cpdef disown_scheduler()
+cpdef bint compiled()

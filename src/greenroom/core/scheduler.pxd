@@ -1,0 +1,97 @@
+cimport cython
+
+from greenroom.core cimport native
+from greenroom.core cimport task as _task
+from greenroom.core.poller cimport FdState, Poller
+from greenroom.core.scope cimport Scope
+from greenroom.core.task cimport Task, new_task
+from greenroom.core.timers cimport Timed, TimerHeap
+from greenroom.core.waitqueue cimport Waiter, WaitQueue
+
+
+cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS
+cdef double FOREVER
+
+
+cdef class Carrier:
+    cdef readonly object greenlet
+    cdef readonly Task task
+
+
+cdef class Scheduler:
+    cdef readonly Task current
+    cdef readonly Task main
+    cdef readonly WaitQueue ready
+    cdef readonly TimerHeap timers
+    cdef readonly Poller poller
+    cdef readonly object wakeup
+    cdef readonly object clock
+    cdef object hub
+    cdef list idle
+    cdef readonly set carriers
+    cdef object inbox
+    cdef bint sleeping
+    cdef bint in_poll
+    cdef int ticks
+    cdef public int budget
+    cdef readonly Py_ssize_t io_waits
+    cdef public Py_ssize_t external
+    cdef readonly long long spawned
+    cdef readonly Py_ssize_t live
+    cdef readonly long long thread
+    cdef bint debug
+    cdef public object scratch
+    cdef public bint interrupted
+    cdef public bint in_run
+
+    cpdef Scheduler here(self)
+    cpdef double now(self) except? -1.0
+    cpdef double deadline_after(self, object timeout) except? -1.0
+    @cython.locals(task=Task)
+    cpdef Task spawn(self, object fn, tuple args, object name=*, object context=*)
+    @cython.locals(task=Task)
+    cpdef enlist(self, WaitQueue queue, object reason, double deadline)
+    @cython.locals(task=Task)
+    cpdef bint wait(self) except -1
+    cpdef bint park(self, WaitQueue queue, object reason, double deadline) except -1
+    @cython.locals(task=Task)
+    cpdef yield_now(self)
+    cpdef sleep_until(self, double deadline)
+    @cython.locals(state=FdState)
+    cpdef bint wait_fd(self, int fd, bint write, double deadline, bint level) except -1
+    cpdef bint wait_state(self, FdState state, bint write, double deadline, bint level) except -1
+    cpdef spend_budget(self)
+
+    @cython.locals(outermost=Scope, scope=Scope, now=double)
+    cdef double before_wait(self, Task task, double deadline) except? -1.0
+    @cython.locals(next_task=Task)
+    cdef switch_out(self, Task task)
+    cdef resume(self, Task task)
+    @cython.locals(waiter=Waiter)
+    cdef Task next_task(self)
+    @cython.locals(deadline=double)
+    cdef poll(self)
+    @cython.locals(timeout=double)
+    cdef idle_poll(self, double deadline)
+    @cython.locals(timed=Timed, task=Task)
+    cdef fire_timers(self, double now)
+    @cython.locals(waiter=Waiter)
+    cdef take_woken(self)
+    cdef run_task(self, Task task)
+    @cython.locals(waiter=Waiter)
+    cdef finish(self, Task task, object outcome, object failure)
+    cpdef interrupt(self, Task task)
+    cpdef post(self, object message)
+    cpdef throw(self, Task task, object error)
+
+
+@cython.locals(task=Task)
+cpdef fail(Waiter waiter, object error)
+@cython.locals(scheduler=Scheduler)
+cpdef object current_owner()
+cdef bint shielded(Task task)
+cpdef Scheduler get()
+@cython.locals(owner=Scheduler)
+cpdef bint unpark(Task task)
+@cython.locals(task=Waiter)
+cpdef bint wake_first(WaitQueue queue)

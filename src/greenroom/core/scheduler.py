@@ -1,0 +1,850 @@
+"""The scheduler: one a thread, and no hub in the middle.                        layer: core
+
+A task that has to wait takes the next ready task itself and switches straight to it: one switch.
+With nothing ready it waits for I/O and timers on its own stack, and if what arrives is its own, it
+returns without any switch at all. The whole loop is next_task(), poll() and idle_poll().
+
+Carriers. Making a greenlet costs 40 times a spawn, so tasks are not greenlets: a carrier greenlet
+runs task after task. A task that is NEW when its turn comes is run by the carrier that has just
+finished another, or by an idle carrier, or by a new one. A greenlet inherits the recursion depth and
+the place on the C stack of whoever starts it, so carriers started from tasks would nest, and end in
+RecursionError after some hundred. The hub greenlet stands at a shallow place and exists to start
+them; switches between carriers that exist never pass through it.
+
+The traps between a user's code and the scheduler:
+
+  spawn        make a task and append it to the ready queue
+  enlist, wait the two halves of a park: stand in a queue; then let others run until woken
+  park         both at once
+  unpark       make a parked task ready, once; from any thread
+  interrupt    make a task look at its scopes again: it was killed or cancelled
+  throw        raise an error in the wait of a task, or in its next one
+  wait_fd      park until an fd is ready
+  sleep_until  park until a deadline
+  yield_now    let the others run first
+  call_soon_threadsafe   run a function between two tasks; from any thread
+
+One thing wakes a parked task: whoever finds it PARKED makes it RUNNABLE, takes it out of its queue,
+voids its deadline and appends it to `ready`, in that order and without running foreign code between.
+The second to come finds it RUNNABLE and does nothing. So a timeout, a kill and an event in the same
+tick have one winner, and a lock handed to a task that is killed before it runs stays its own.
+"""
+
+import atexit
+import os
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from greenlet import greenlet
+
+from greenroom import _config, _originals
+from greenroom.core import arena, hooks, native, report
+from greenroom.core import task as _task
+from greenroom.core.atomic import atomic
+from greenroom.core.epoll import EpollPoller
+from greenroom.core.poller import FdState, Poller
+from greenroom.core.scope import Scope
+from greenroom.core.selector import SelectorPoller
+from greenroom.core.task import Task, new_task
+from greenroom.core.timers import FOREVER, Timed, TimerHeap
+from greenroom.core.waitqueue import Waiter, WaitQueue
+from greenroom.core.wakeup import WakeUp
+from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
+
+POLL_INTERVAL = _config.POLL_INTERVAL
+IO_BUDGET = _config.IO_BUDGET
+IDLE_CARRIERS = _config.IDLE_CARRIERS
+
+# Every scheduler that is in use, for what concerns them all: a closed fd, a fork.
+_schedulers: "set[Scheduler]" = set()
+
+
+class Carrier:
+    """A greenlet that runs task after task, and the task it is running."""
+
+    greenlet: Any
+    task: "Task | None"
+
+    def __init__(self, greenlet: Any) -> None:
+        self.greenlet = greenlet
+        self.task = None
+
+
+class Scheduler:
+    """The tasks of one OS thread. Use get(); the public functions call it for you.
+
+    current   the task that runs, or that is just leaving
+    main      the code that was running when the scheduler was made
+    ready     tasks whose turn will come: NEW and RUNNABLE ones
+    clock     None, or a stand-in for the time (testing.VirtualClock)
+    idle      carriers without a task, the last used last: its memory is still warm
+    carriers  all carriers. This keeps every parked task alive: a suspended greenlet that the garbage
+              collector finds would be killed by it, in the middle of anything
+    inbox     from other threads: a Task to make ready, or (fn, args) to call
+    sleeping  the poller waits, so whoever adds to inbox must wake it
+    in_poll   the loop runs between two tasks; nothing called from here may wait
+    ticks     switches left until the next look at timers and I/O
+    budget    I/O operations that may still succeed at once before the task must let others run
+    io_waits  tasks parked on an fd
+    external  waits that another thread will end (offloaded calls)
+    live      tasks spawned and not yet ended
+    in_run    main is inside run()
+    """
+
+    current: Task
+    main: Task
+    ready: WaitQueue
+    timers: TimerHeap
+    poller: Poller
+    wakeup: WakeUp
+    clock: Any
+    hub: Any
+    idle: list[Carrier]
+    carriers: set[Carrier]
+    inbox: "deque[Any]"
+    sleeping: bool
+    in_poll: bool
+    ticks: int
+    budget: int
+    io_waits: int
+    external: int
+    spawned: int
+    live: int
+    thread: int
+    debug: bool
+    scratch: Any
+    interrupted: bool
+    in_run: bool
+
+    def __init__(self) -> None:
+        self.ready = WaitQueue()
+        self.timers = TimerHeap()
+        self.wakeup = WakeUp()
+        poller_type = SelectorPoller if _config.POLLER == "selectors" else EpollPoller
+        self.poller = poller_type(self.wakeup.fd)
+        self.clock = None
+        self.idle = []
+        self.carriers = set()
+        self.inbox = deque()
+        self.sleeping = self.in_poll = self.interrupted = self.in_run = False
+        self.ticks = POLL_INTERVAL
+        self.budget = IO_BUDGET
+        self.io_waits = self.external = self.spawned = self.live = 0
+        self.thread = _originals.get_ident()
+        self.debug = _config.DEBUG
+        self.scratch = None
+        # The context of main is the thread's own; the copy here is never entered.
+        self.main = new_task(self, None, (), "main", None)
+        self.main.state = _task.RUNNABLE
+        self.main.greenlet = native.current_greenlet()
+        self.current = self.main
+        arena.install()
+        root = native.current_greenlet()
+        while root.parent is not None:
+            root = root.parent
+        self.hub = greenlet(self.hub_main, root)
+        native.switch(self.hub)
+
+    def here(self) -> "Scheduler":
+        """Return the scheduler of the calling thread."""
+        return get()
+
+    # --- time
+
+    def now(self) -> float:
+        """Return the time on the scheduler's clock in seconds; only differences mean something."""
+        if self.clock is None:
+            return native.monotonic()
+        now: float = self.clock.now()
+        return now
+
+    def deadline_after(self, timeout: float | None) -> float:
+        """Return the deadline that is timeout seconds away; None and inf are FOREVER."""
+        if timeout is None:
+            return FOREVER
+        try:
+            seconds = float(timeout)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"a timeout is a number of seconds or None, not {timeout!r}"
+            ) from None
+        if seconds != seconds:
+            raise ValueError("a timeout is a number of seconds or None, not nan")
+        return self.now() + max(seconds, 0.0)
+
+    # --- the traps
+
+    def spawn(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> Task:
+        """Make a task that will call fn(*args), and append it to the ready queue."""
+        self.spawned += 1
+        task = new_task(self, fn, args, fn if name is None else name, context)
+        if name is None:
+            task.number = self.spawned
+        self.live += 1
+        self.ready.append(task)
+        return task
+
+    def enlist(self, queue: WaitQueue | None, reason: object, deadline: float) -> None:
+        """Stand in queue: the first half of a park. Only wait() may follow.
+
+        Raises what interrupts the task: it then stands in no queue.
+        """
+        task = self.current
+        if task.state != _task.RUNNABLE or self.in_poll:
+            raise RuntimeError(
+                f"cannot wait for {report.describe(reason)} here: this runs between two tasks "
+                "(a callback, a finalizer or a signal handler); spawn a task for it"
+            )
+        if task.attention:
+            deadline = self.before_wait(task, deadline)
+        task.timed_out = False
+        task.reason = reason
+        task.state = _task.PARKED
+        if queue is not None:
+            queue.append(task)
+        if deadline != FOREVER:
+            self.timers.set(task, deadline)
+
+    def wait(self) -> bool:
+        """Let others run until the enlisted task is woken: the second half of a park.
+
+        Returns True when it was woken, False when its deadline came first. Raises what interrupts it.
+        """
+        task = self.current
+        self.switch_out(task)
+        task.reason = None
+        if task.error is not None:
+            error = task.error
+            task.error = None
+            raise error
+        if task.timed_out:
+            if task.attention:
+                self.before_wait(task, FOREVER)
+            return False
+        return True
+
+    def park(self, queue: WaitQueue | None, reason: object, deadline: float) -> bool:
+        """Wait in queue until woken (True) or until deadline (False)."""
+        self.enlist(queue, reason, deadline)
+        return self.wait()
+
+    def yield_now(self) -> None:
+        """Let every task that is ready run before this one goes on."""
+        task = self.current
+        if task.state != _task.RUNNABLE or self.in_poll:
+            raise RuntimeError("cannot let others run here: this runs between two tasks")
+        if task.attention:
+            self.before_wait(task, FOREVER)
+        self.ready.append(task)
+        self.switch_out(task)
+
+    def sleep_until(self, deadline: float) -> None:
+        """Park until deadline."""
+        self.enlist(None, "a sleep", deadline)
+        self.wait()
+
+    def wait_fd(self, fd: int, write: bool, deadline: float, level: bool) -> bool:
+        """Park until fd is ready to read (or write); False: the deadline came first.
+
+        May wake early: try the system call again in a loop. `level` as in poller.py.
+        """
+        return self.wait_state(self.poller.state(fd), write, deadline, level)
+
+    def wait_state(self, state: FdState, write: bool, deadline: float, level: bool) -> bool:
+        """wait_fd() for a caller that has the FdState."""
+        self.enlist(state.writers if write else state.readers, state, deadline)
+        self.io_waits += 1
+        try:
+            # After enlist: an fd that is always ready wakes the task from within arm().
+            try:
+                self.poller.arm(state, write, level)
+                self.take_woken()
+            except BaseException as error:
+                self.current.error = error
+                unpark(self.current)
+            return self.wait()
+        finally:
+            self.io_waits -= 1
+
+    def spend_budget(self) -> None:
+        """Count an operation that did not have to wait; let others run after too many."""
+        self.budget -= 1
+        if self.budget <= 0:
+            self.budget = IO_BUDGET
+            self.yield_now()
+
+    def interrupt(self, task: Task) -> None:
+        """Let a task whose scope or kill flag changed look at it: wake it if it waits."""
+        if task.state == _task.PARKED and not shielded(task):
+            task.timed_out = True
+            unpark(task)
+
+    def throw(self, task: Task, error: BaseException) -> None:
+        """Raise error in the wait the task is in, or else in its next one outside a shield."""
+        if task.state == _task.PARKED and not shielded(task):
+            task.error = error
+            unpark(task)
+        elif task.state != _task.DONE:
+            task.pending = error
+            task.attention = True
+
+    def call_soon_threadsafe(self, fn: Callable[..., object], *args: Any) -> None:
+        """Call fn(*args) between two tasks of this scheduler. Callable from any thread.
+
+        fn must not wait. What it raises is logged.
+        """
+        self.post((fn, args))
+
+    def post(self, message: Any) -> None:
+        """Put a Task, or (fn, args), into the inbox; wake the scheduler if it sleeps."""
+        self.inbox.append(message)
+        if self.sleeping:
+            self.wakeup.notify()
+
+    # --- cancelling
+
+    def before_wait(self, task: Task, deadline: float) -> float:
+        """Raise what interrupts task, or return the nearest of deadline and its scopes' ones."""
+        outermost = None
+        now = -1.0
+        scope = task.scope
+        while scope is not None:
+            if scope.cancelled:
+                outermost = scope
+            elif scope.deadline != FOREVER:
+                if now < 0.0:
+                    now = self.now()
+                if scope.deadline <= now:
+                    outermost = scope
+                elif scope.deadline < deadline:
+                    deadline = scope.deadline
+            if scope.shield:
+                break
+            scope = scope.parent
+        if scope is None:  # no shield keeps off what comes from outside
+            if task.pending is not None:
+                pending = task.pending
+                task.pending = None
+                task.attention = task.killed or task.scope is not None
+                raise pending
+            if task.killed:
+                raise Cancelled(f"{task.name} was killed")
+        if outermost is not None:
+            raise outermost.make_error(task)
+        return deadline
+
+    # --- the loop
+
+    def switch_out(self, task: Task) -> None:
+        """Run others until task, which is ready or parked, has its turn again."""
+        task.greenlet = native.current_greenlet()
+        if self.debug:
+            self.check()
+        next_task = self.next_task()
+        if next_task is not task:
+            self.resume(next_task)
+            if self.current is not task:
+                raise RuntimeError(
+                    f"the greenlet in which {task!r} waits was switched to from outside; "
+                    "only the scheduler may resume it"
+                )
+        self.budget = IO_BUDGET
+
+    def resume(self, task: Task) -> None:
+        """Switch to task: to its own greenlet, or to a carrier if it has run nothing yet."""
+        self.current = task
+        if task.greenlet is not None:
+            native.switch(task.greenlet)
+        elif self.idle:
+            native.switch(self.idle.pop().greenlet)
+        else:
+            native.switch(self.hub)
+
+    def next_task(self) -> Task:
+        """Return the next ready task, waiting until there is one."""
+        while True:
+            self.ticks -= 1
+            if self.ticks < 0 or self.ready.head is None:
+                self.poll()
+            waiter = self.ready.popleft()
+            if waiter is not None:
+                return waiter  # type: ignore[return-value]
+
+    def poll(self) -> None:
+        """Make ready whatever came due: messages, timers, I/O. Waits if that leaves nothing ready."""
+        self.ticks = POLL_INTERVAL
+        self.in_poll = True
+        try:
+            if self.inbox:
+                self.take_messages()
+            deadline = FOREVER
+            if self.timers.heap:
+                self.fire_timers(self.now())
+                deadline = self.timers.next_deadline()
+            if self.ready.head is None:
+                self.idle_poll(deadline)
+            elif self.io_waits or self.sleeping:
+                self.poller.poll(0.0)
+                self.take_woken()
+        except BaseException as error:
+            # Not the fault of the task on whose stack this runs.
+            self.sleeping = False
+            self.throw(self.main, error)
+        finally:
+            self.in_poll = False
+
+    def idle_poll(self, deadline: float) -> None:
+        """Wait for I/O, another thread or a signal, at most until deadline."""
+        if self.main.pending is not None and self.main.state == _task.PARKED:
+            error, self.main.pending = self.main.pending, None
+            self.throw(self.main, error)  # it came while main was just parking
+            return
+        if deadline == FOREVER and not self.io_waits and not self.external and self.is_deadlock():
+            self.throw(self.main, DeadlockError(self.deadlock_text()))
+            return
+        self.sleeping = True
+        if self.inbox:
+            timeout = 0.0
+        elif deadline == FOREVER:
+            timeout = FOREVER
+        elif self.clock is None:
+            timeout = max(deadline - self.now(), 0.0)
+        else:
+            timeout = self.clock.idle(deadline, self.external)
+        signalled = self.poller.poll(timeout)
+        self.sleeping = False
+        self.take_woken()
+        if self.poller.wake_seen:
+            self.poller.wake_seen = False
+            signalled = self.wakeup.drain() or signalled
+        if signalled:
+            self.spawn(run_signal_handlers, (self,), "signal-handlers")
+        elif self.clock is not None and deadline != FOREVER and not self.inbox:
+            self.clock.passed(deadline, self.ready.head is None)
+
+    def fire_timers(self, now: float) -> None:
+        """Make ready every task whose deadline has come."""
+        while True:
+            timed = self.timers.pop_due(now)
+            if timed is None:
+                return
+            if isinstance(timed, Task):
+                task = timed
+                if task.state == _task.PARKED:
+                    task.timed_out = True
+                    unpark(task)
+
+    def take_woken(self) -> None:
+        """Make ready the tasks that the poller took from their fds."""
+        while True:
+            waiter = self.poller.woken.popleft()
+            if waiter is None:
+                return
+            unpark(waiter)  # type: ignore[arg-type]
+
+    def take_messages(self) -> None:
+        """Do what other threads asked for."""
+        for _ in range(len(self.inbox)):
+            message = self.inbox.popleft()
+            if isinstance(message, Task):
+                self.ready.append(message)
+                continue
+            fn, args = message
+            try:
+                fn(*args)
+            except Exception as error:
+                hooks.log_error(f"{fn!r}, called from another thread, failed", error)
+
+    # --- carriers
+
+    def hub_main(self) -> None:
+        """The hub: start carriers, and pass the turn on when one ends."""
+        native.switch(self.main.greenlet)
+        while True:
+            task = self.current
+            if task.greenlet is not None:
+                native.switch(task.greenlet)
+            else:
+                native.switch(greenlet(self.carrier_main, self.hub))
+
+    def carrier_main(self) -> None:
+        """A carrier: run self.current, then whatever is NEW; wait in idle otherwise."""
+        carrier = Carrier(native.current_greenlet())
+        self.carriers.add(carrier)
+        while True:
+            task = self.current
+            carrier.task = task
+            self.run_task(task)
+            if not native.is_thread_scheduler(self):
+                end_forked_child(task)
+            carrier.task = None
+            task = self.next_task()
+            self.current = task
+            if task.greenlet is None:
+                continue
+            if len(self.idle) >= IDLE_CARRIERS:
+                break  # the hub takes over
+            self.idle.append(carrier)
+            native.switch(task.greenlet)
+        self.carriers.discard(carrier)
+
+    def run_task(self, task: Task) -> None:
+        """Call the task's function, and settle what came of it."""
+        if task.killed:
+            self.finish(task, None, TaskKilled(f"{task.name} was killed before it ran"))
+            return
+        task.state = _task.RUNNABLE
+        task.greenlet = None
+        try:
+            outcome = native.call_in_context(task.context, task.fn, task.args)
+        except BaseException as error:
+            self.finish(task, None, self.judge(task, error))
+        else:
+            self.finish(task, outcome, None)
+
+    def judge(self, task: Task, error: BaseException) -> BaseException:
+        """Decide what the error means that ended task; log it if nobody will ask for it."""
+        if isinstance(error, Cancelled) and task.killed:
+            killed = TaskKilled(f"{task.name} was killed")
+            killed.__cause__ = error
+            return killed
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            self.throw(self.main, error)
+        elif not task.observed:
+            hooks.task_failed(task, error)
+        return error
+
+    def finish(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
+        """Settle a task and wake those who wait for it."""
+        task.outcome = outcome
+        task.failure = failure
+        task.state = _task.DONE
+        task.fn = task.context = task.greenlet = task.scope = None
+        task.args = ()
+        if task.number:  # the label is fn: do not keep alive what it is bound to
+            task.label = getattr(task.label, "__name__", "task")
+        if task.index >= 0:
+            self.timers.remove(task)
+        if task.locals is not None:
+            for forget in task.locals:
+                forget(task)
+            task.locals = None
+        self.live -= 1
+        if task.joiners is not None:
+            while (waiter := task.joiners.popleft()) is not None:
+                unpark(waiter)  # type: ignore[arg-type]
+        if task.callbacks is not None:
+            callbacks, task.callbacks = task.callbacks, None
+            for fn in callbacks:
+                task.call_back(fn)
+
+    # --- looking at it
+
+    def tasks(self) -> list[Task]:
+        """Return every task that has not ended, main first."""
+        found = [self.main]
+        found += [carrier.task for carrier in self.carriers if carrier.task is not None]
+        known = set(map(id, found))
+        for waiter in self.ready.waiters():
+            if id(waiter) not in known:
+                found.append(waiter)  # type: ignore[arg-type]
+        return found
+
+    def is_deadlock(self) -> bool:
+        """Tell whether nothing outside could wake anyone: no other thread, no signal handler."""
+        if self.inbox or _originals.thread_count() or len(_schedulers) > 1:
+            return False
+        signal = _originals.signal
+        for number in signal.valid_signals():
+            handler = signal.getsignal(number)
+            if callable(handler) and handler not in (_on_sigint, signal.default_int_handler):
+                return False
+        return True
+
+    def deadlock_text(self) -> str:
+        """Return the message of a DeadlockError."""
+        parked = [task for task in self.tasks() if task.state == _task.PARKED]
+        count = "1 task waits" if len(parked) == 1 else f"{len(parked)} tasks wait"
+        lines = report.waiting(parked[:50])
+        more = f"\n  and {len(parked) - 50} more" if len(parked) > 50 else ""
+        return f"nothing can run: {count} and nothing is left to wake them\n{lines}{more}"
+
+    def check(self) -> None:
+        """Assert the invariants. O(tasks): only under GREENROOM_DEBUG."""
+        ready = self.ready.waiters()
+        assert len(ready) == self.ready.count, "ready: the count is wrong"
+        assert len(set(map(id, ready))) == len(ready), "ready: a task stands there twice"
+        for waiter in ready:
+            assert isinstance(waiter, Task) and waiter.queue is self.ready
+            assert waiter.state in (_task.NEW, _task.RUNNABLE), f"ready holds {waiter!r}"
+        for task in self.tasks():
+            assert task.state != _task.DONE, f"{task!r} is still on a carrier"
+            queue = task.queue
+            if queue is not None:
+                assert task in queue.waiters(), f"{task!r} is not in the queue it names"
+            if task.state == _task.PARKED:
+                assert queue is not self.ready, f"{task!r} is parked and ready"
+        for place, timed in enumerate(self.timers.heap):
+            assert timed.index == place, "timers: an entry does not know its place"
+            if place:
+                above = self.timers.heap[(place - 1) // 2]
+                assert (above.key, above.key_seq) <= (timed.key, timed.key_seq), "timers: order"
+            assert timed.key <= timed.deadline, "timers: filed too late"
+
+    # --- fds and the end
+
+    def drop_fd(self, fd: int, closer: str | None) -> None:
+        """Forget fd; closer says who closes it, for those who still wait on it."""
+        state = self.poller.drop(fd)
+        if state is None:
+            return
+        for queue, way in ((state.readers, "read"), (state.writers, "write")):
+            while (waiter := queue.popleft()) is not None:
+                fail(waiter, ClosedError(f"cannot wait to {way} fd {fd}: it was closed by {closer}"))
+
+    def kill_all(self) -> None:
+        """Kill every task but main and wait until their `finally` blocks have run."""
+        while self.live:
+            tasks = [task for task in self.tasks() if task is not self.main]
+            for task in tasks:
+                task.kill()
+            for task in tasks:
+                task.join()
+
+    def join_all(self) -> None:
+        """Wait until every task but main has ended."""
+        while self.live:
+            for task in self.tasks():
+                if task is not self.main:
+                    task.join()
+
+    def close(self) -> None:
+        """Give back carriers and fds. No task may be left. The thread may make a new one later."""
+        for carrier in self.idle:
+            carrier.greenlet.parent = native.current_greenlet()
+            carrier.greenlet.throw()
+            self.carriers.discard(carrier)
+        self.idle.clear()
+        if not self.carriers:
+            self.hub.parent = native.current_greenlet()
+            self.hub.throw()
+        self.close_fds()
+        if native.is_thread_scheduler(self):
+            native.disown_scheduler()
+
+    def close_fds(self) -> None:
+        """Give back the fds: all that can be done from a finalizer, which must not switch."""
+        if self in _schedulers:
+            _schedulers.discard(self)
+            self.poller.close()
+            self.wakeup.close()
+
+
+def shielded(task: Task) -> bool:
+    """Tell whether a shield keeps outer cancellation from the task's waits."""
+    scope = task.scope
+    while scope is not None:
+        if scope.cancelled:
+            return False
+        if scope.shield:
+            return True
+        scope = scope.parent
+    return False
+
+
+def get() -> Scheduler:
+    """Return the scheduler of this OS thread, made on first use."""
+    scheduler = native.thread_scheduler()
+    if scheduler is None:
+        scheduler = _make()
+    return scheduler  # type: ignore[no-any-return]
+
+
+def unpark(task: Task) -> bool:
+    """Make a parked task ready. Returns False, and does nothing, if it is not parked (any more).
+
+    Callable from any thread; a task of another thread goes through that one's inbox.
+    """
+    # INVARIANT one-winner: the state is the token. Nothing between here and the append runs foreign
+    #   code or lets another thread in (compiled: no GIL switch point; uncompiled: atomic(), below).
+    # Checked by: test_timer_and_event_in_one_tick_wake_once, test_kill_and_release_in_one_tick.
+    if task.state != _task.PARKED:
+        return False
+    task.state = _task.RUNNABLE
+    if task.queue is not None:
+        task.queue.remove(task)
+    task.deadline = FOREVER
+    owner = task.scheduler
+    if native.is_thread_scheduler(owner):
+        owner.ready.append(task)
+    else:
+        owner.post(task)
+    return True
+
+
+def fail(waiter: Waiter, error: BaseException) -> None:
+    """Make a parked task ready; its wait raises error."""
+    if isinstance(waiter, Task) and waiter.state == _task.PARKED:
+        waiter.error = error
+        unpark(waiter)
+
+
+def current_owner() -> object:
+    """Return what tells the caller from others as an owner of locks.
+
+    The task; or the thread's number for code outside any task, be there a scheduler yet or not.
+    """
+    scheduler = native.thread_scheduler()
+    if scheduler is None or scheduler.current is scheduler.main:
+        return _originals.get_ident()
+    return scheduler.current
+
+
+def wake_first(queue: WaitQueue) -> bool:
+    """Make the first task of queue ready. Returns False if there is none."""
+    task = queue.head
+    if task is None:
+        return False
+    unpark(task)  # type: ignore[arg-type]
+    return True
+
+
+def closing_fd(fd: int) -> None:
+    """Tell every scheduler that fd is about to be closed: who waits on it gets a ClosedError."""
+    closer = None
+    for scheduler in list(_schedulers):
+        if fd < len(scheduler.poller.states) and scheduler.poller.states[fd] is not None:
+            if closer is None:
+                current = get().current
+                closer = f"<Task {current.name}> at {report.where(current)}"
+            scheduler.drop_fd(fd, closer)
+
+
+def new_fd(fd: int) -> None:
+    """Tell every scheduler that fd is a new file: what was known of the number is void."""
+    for scheduler in list(_schedulers):
+        if fd < len(scheduler.poller.states) and scheduler.poller.states[fd] is not None:
+            scheduler.drop_fd(fd, "code that greenroom did not see")
+
+
+# --- a thread's beginning and end ---------------------------------------------------------------
+
+_thread_locals = _originals.thread_local()
+_main_scheduler: Scheduler | None = None
+_hooked = False
+
+
+class _ThreadEnd:
+    """Lies in a thread's locals; when the thread ends, the scheduler's fds are closed."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.scheduler.close_fds()
+
+
+def _make() -> Scheduler:
+    """Make the scheduler of this thread."""
+    global _main_scheduler, _hooked
+    scheduler = Scheduler()
+    _schedulers.add(scheduler)
+    native.adopt_scheduler(scheduler)
+    _thread_locals.end = _ThreadEnd(scheduler)
+    if not _hooked:
+        _hooked = True
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+        atexit.register(_at_exit)
+    try:
+        if _originals.signal.getsignal(_originals.signal.SIGINT) in (
+            _originals.signal.default_int_handler,
+            _on_sigint,
+        ):
+            _originals.signal.signal(_originals.signal.SIGINT, _on_sigint)
+    except ValueError:
+        return scheduler  # not the main thread
+    _main_scheduler = scheduler
+    scheduler.wakeup.watch_signals()
+    return scheduler
+
+
+def _on_sigint(signum: int, frame: Any) -> None:
+    """Ctrl-C: KeyboardInterrupt in main, wherever it waits. A second one interrupts what runs."""
+    scheduler = _main_scheduler
+    if scheduler is None:
+        raise KeyboardInterrupt
+    scheduler.interrupted = True
+    main = scheduler.main
+    own_code = scheduler.in_poll or (frame is not None and report.is_own_code(frame.f_code))
+    if (scheduler.current is main and not own_code) or main.pending is not None:
+        raise KeyboardInterrupt
+    scheduler.throw(main, KeyboardInterrupt())
+
+
+def run_signal_handlers(scheduler: Scheduler) -> None:
+    """Run pending signal handlers, in a task: they may wait. What they raise is raised in main."""
+    try:
+        native.check_signals()
+    except BaseException as error:
+        scheduler.throw(scheduler.main, error)
+
+
+def _at_exit() -> None:
+    """After Ctrl-C let every `finally` run; otherwise tasks end as daemon threads do."""
+    scheduler = native.thread_scheduler()
+    if scheduler is not None and scheduler.interrupted and scheduler.live:
+        try:
+            scheduler.kill_all()
+        except KeyboardInterrupt:
+            pass  # pressed again: enough
+
+
+def _after_fork_in_child() -> None:
+    """Give the child a fresh scheduler. The task that forked is its main; the others are not there.
+
+    The old schedulers keep their greenlets, which must never run here. Their fds are closed, no more:
+    an epoll_ctl would act on the parent's registrations, for the epoll instance is shared.
+    """
+    global _main_scheduler
+    old = native.thread_scheduler()
+    for scheduler in list(_schedulers):
+        scheduler.close_fds()
+    native.disown_scheduler()
+    _main_scheduler = None
+    if old is not None:
+        fresh = get()
+        fresh.main.label = old.current.name
+        fresh.main.locals = old.current.locals
+        fresh.main.scope = old.current.scope
+        fresh.main.attention = fresh.main.scope is not None
+        fresh.clock = old.clock
+
+
+def end_forked_child(task: Task) -> None:
+    """End a child process whose main was a task: its function has returned, nothing is left."""
+    status = 0
+    error = task.failure
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # nobody is left to tell
+            pass
+    os._exit(status)
+
+
+atomic(globals(), "unpark", "fail")
+atomic(Scheduler, "enlist")

@@ -1,0 +1,43 @@
+cimport cython
+
+from greenroom.core cimport native
+from greenroom.core.scope cimport Scope
+from greenroom.core.timers cimport Timed
+from greenroom.core.waitqueue cimport Waiter, WaitQueue
+
+
+cdef int NEW, RUNNABLE, PARKED, DONE
+cdef double FOREVER
+
+
+cdef class Task(Waiter):
+    cdef readonly object scheduler
+    cdef readonly int state
+    cdef object fn
+    cdef tuple args
+    cdef readonly object context
+    cdef readonly object greenlet
+    cdef readonly object reason
+    cdef public object value
+    cdef object error
+    cdef object pending
+    cdef bint timed_out
+    cdef bint attention
+    cdef public bint killed
+    cdef public bint observed
+    cdef readonly Scope scope
+    cdef WaitQueue joiners
+    cdef list callbacks
+    cdef object outcome
+    cdef object failure
+    cdef public list locals
+    cdef object label
+    cdef readonly long long number
+    cdef object __weakref__
+
+    cpdef push_scope(self, Scope scope)
+    cpdef pop_scope(self, Scope scope)
+
+
+@cython.locals(task=Task)
+cpdef Task new_task(object scheduler, object fn, tuple args, object name, object context)

@@ -1,0 +1,238 @@
+"""The task: a green thread, as an object.                                       layer: core
+
+A task is not a greenlet. It is a small record that a carrier greenlet runs; a carrier is reused for
+task after task (scheduler.py). What is said here of a task holds for the main one too, which is the
+code that was running in the thread when its scheduler was made.
+"""
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from greenroom.core import hooks, native, report
+from greenroom.core.atomic import atomic
+from greenroom.core.scope import Scope
+from greenroom.core.timers import FOREVER
+from greenroom.core.waitqueue import Waiter, WaitQueue
+from greenroom.errors import TaskKilled
+
+# The states. A task goes NEW -> RUNNABLE <-> PARKED ... -> DONE.
+NEW = 0  # in the ready queue, has run nothing yet, has no carrier
+RUNNABLE = 1  # is running (scheduler.current) or in the ready queue
+PARKED = 2  # waits; in at most one wait queue and the deadline heap
+DONE = 3  # has returned, failed, or was killed
+
+_STATE_NAMES = ("new", "runnable", "parked", "done")
+
+
+class Task(Waiter):
+    """A green thread. Made by spawn(), never directly.
+
+    scheduler  the scheduler of the OS thread it lives in, for good
+    greenlet   the greenlet that parked last: the carrier, or a raw one of the user's; None if NEW
+    reason     what it waits on while PARKED; shown by repr and in every report
+    value      what the waker hands over (a queue's item, for one)
+    error      raised by the wait that is being woken, then None
+    pending    raised by the next wait, then None (KeyboardInterrupt for main, for one)
+    attention  one branch on the way into every wait: killed, or pending, or in a scope
+    """
+
+    scheduler: Any
+    state: int
+    fn: Callable[..., Any] | None
+    args: tuple[Any, ...]
+    context: Context | None
+    greenlet: Any
+    reason: object
+    value: Any
+    error: BaseException | None
+    pending: BaseException | None
+    timed_out: bool
+    attention: bool
+    killed: bool
+    observed: bool
+    scope: Scope | None
+    joiners: WaitQueue | None
+    callbacks: "list[Callable[[Task], object]] | None"
+    outcome: Any
+    failure: BaseException | None
+    locals: list[Any] | None
+    label: object
+    number: int  # among the scheduler's tasks; 0 if the name was given
+
+    @property
+    def name(self) -> str:
+        """The name given to spawn, or one made of the function's name and a number."""
+        if self.number == 0:
+            return str(self.label)
+        label = self.label
+        if not isinstance(label, str):
+            label = getattr(label, "__name__", None) or type(label).__name__
+        return f"{label}-{self.number}"
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self.label = str(name)
+        self.number = 0
+
+    @property
+    def done(self) -> bool:
+        """True when it has returned, failed, or was killed."""
+        return self.state == DONE
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What it failed with; None while it runs and when it returned.
+
+        A task that was killed has a TaskKilled here.
+        """
+        self.observed = True
+        return self.failure
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until the task has ended.
+
+        timeout   seconds, None = for ever
+        Returns   True if it has ended, False if the time was over first. What the task failed with
+                  is not raised: see result()
+        Raises    RuntimeError: a task cannot wait for itself
+        Switches  only if the task has not ended
+        """
+        if self.state == DONE:
+            return True
+        scheduler = self.scheduler.here()
+        if scheduler.current is self:
+            raise RuntimeError(f"{self!r} cannot wait for its own end")
+        deadline = scheduler.deadline_after(timeout)
+        if self._done_or_enlist(scheduler, deadline):
+            return True
+        ended: bool = scheduler.wait()
+        return ended
+
+    def _done_or_enlist(self, scheduler: Any, deadline: float) -> bool:
+        if self.state == DONE:
+            return True
+        if self.joiners is None:
+            self.joiners = WaitQueue()
+        scheduler.enlist(self.joiners, self, deadline)
+        return False
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait until the task has ended and return what its function returned.
+
+        timeout   seconds, None = for ever
+        Raises    what the function raised; TaskKilled if it was killed; TimeoutError if the time was
+                  over first (the task goes on)
+        Switches  only if the task has not ended
+        """
+        self.observed = True
+        if self.state != DONE and not self.join(timeout):
+            raise TimeoutError(f"{self!r} has not ended after {timeout} s")
+        if self.failure is not None:
+            raise self.failure
+        return self.outcome
+
+    def kill(self) -> None:
+        """Cancel the task: the wait it is in, and every further one, raises Cancelled.
+
+        A task that has not run yet never will. One that has ended is left alone. Returns at once;
+        use join() to wait until its `finally` blocks have run.
+
+        Raises    ValueError for the main task of a thread: raise SystemExit there instead
+        Switches  never
+        """
+        if self is self.scheduler.main:
+            raise ValueError(f"cannot kill {self!r}: it is the main task of its thread")
+        if self.state != DONE:
+            self.killed = True
+            self.attention = True
+            self.scheduler.interrupt(self)
+
+    def add_done_callback(self, fn: "Callable[[Task], object]") -> None:
+        """Call fn(task) when the task has ended; at once if it already has.
+
+        fn runs in the thread of the task and must not wait. What it raises is logged.
+        """
+        self.observed = True
+        if self.state == DONE:
+            self.call_back(fn)
+        elif self.callbacks is None:
+            self.callbacks = [fn]
+        else:
+            self.callbacks.append(fn)
+
+    def remove_done_callback(self, fn: "Callable[[Task], object]") -> int:
+        """Forget a callback. Returns how often it had been added."""
+        if self.callbacks is None:
+            return 0
+        kept = [callback for callback in self.callbacks if callback != fn]
+        count = len(self.callbacks) - len(kept)
+        self.callbacks = kept
+        return count
+
+    def call_back(self, fn: "Callable[[Task], object]") -> None:
+        """Call one done callback and log what it raises."""
+        try:
+            fn(self)
+        except Exception as error:
+            hooks.log_error(f"a done callback of {self!r} failed", error)
+
+    def push_scope(self, scope: Scope) -> None:
+        """Enter scope; every wait until pop_scope() is inside it."""
+        scope.parent = self.scope
+        self.scope = scope
+        self.attention = True
+
+    def pop_scope(self, scope: Scope) -> None:
+        """Leave scope, and any inside it that was left open."""
+        self.scope = scope.parent
+        scope.parent = None
+        self.attention = self.killed or self.scope is not None or self.pending is not None
+
+    @property
+    def state_name(self) -> str:
+        """One of new, runnable, parked, done."""
+        return _STATE_NAMES[self.state]
+
+    def __repr__(self) -> str:
+        if self.state == PARKED:
+            return f"<Task {self.name} parked on {report.describe(self.reason)}>"
+        if self.state == DONE and self.failure is not None:
+            how = "killed" if isinstance(self.failure, TaskKilled) else "failed"
+            return f"<Task {self.name} done, {how}>"
+        return f"<Task {self.name} {self.state_name}>"
+
+
+def new_task(
+    scheduler: Any,
+    fn: Callable[..., Any] | None,
+    args: tuple[Any, ...],
+    name: object,
+    context: Context | None,
+) -> Task:
+    """Make a task that has not run. Fields are set here, not in __init__: it is on the hot path."""
+    task = Task.__new__(Task)
+    task.deadline = FOREVER
+    task.index = -1
+    task.seq = task.key_seq = 0
+    task.key = 0.0
+    task.prev = task.next = task.queue = None
+    task.scheduler = scheduler
+    task.state = NEW
+    task.fn = fn
+    task.args = args
+    task.context = native.copy_context() if context is None else context
+    task.greenlet = task.reason = task.value = None
+    task.error = task.pending = None
+    task.timed_out = task.attention = task.killed = task.observed = False
+    task.scope = None
+    task.joiners = None
+    task.callbacks = None
+    task.outcome = task.failure = None
+    task.locals = None
+    task.label = name
+    task.number = 0
+    return task
+
+
+atomic(Task, "_done_or_enlist")

@@ -1,0 +1,25 @@
+cimport cython
+
+from greenroom.core cimport scheduler as _scheduler
+from greenroom.core.scheduler cimport Scheduler
+from greenroom.core.waitqueue cimport WaitQueue
+
+
+cdef class Event:
+    cdef bint flag
+    cdef WaitQueue waiters
+
+    @cython.locals(scheduler=Scheduler)
+    cpdef bint wait(self, object timeout=*) except -1
+    cpdef bint set_or_enlist(self, Scheduler scheduler, double deadline) except -1
+    cpdef set(self)
+
+
+cdef class Result:
+    cdef bint settled
+    cdef object value
+    cdef object error
+    cdef WaitQueue waiters
+
+    cpdef bint settled_or_enlist(self, Scheduler scheduler, double deadline) except -1
+    cpdef settle(self, object value, object error)

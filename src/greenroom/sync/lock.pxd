@@ -1,0 +1,56 @@
+cimport cython
+
+from greenroom.core cimport scheduler as _scheduler
+from greenroom.core.scheduler cimport Scheduler
+from greenroom.core.task cimport Task
+from greenroom.core.waitqueue cimport Waiter, WaitQueue
+
+
+cdef double FOREVER
+
+
+@cython.locals(seconds=double)
+cdef double _deadline(Scheduler scheduler, bint blocking, object timeout) except? -1.0
+
+
+cdef class Lock:
+    cdef bint held
+    cdef WaitQueue waiters
+    cdef object __weakref__
+
+    cpdef bint take(self)
+    cpdef bint take_or_enlist(self, Scheduler scheduler, double deadline) except -1
+    @cython.locals(scheduler=Scheduler, deadline=double)
+    cpdef bint acquire(self, bint blocking=*, object timeout=*) except -1
+    cpdef release(self)
+    cpdef _acquire_restore(self, object state)
+
+
+cdef class RLock:
+    cdef object owner
+    cdef Py_ssize_t count
+    cdef WaitQueue waiters
+    cdef object __weakref__
+
+    cpdef bint take(self, object me, Py_ssize_t count) except -1
+    cpdef bint take_or_enlist(self, Scheduler scheduler, object me, Py_ssize_t count, double deadline) except -1
+    @cython.locals(scheduler=Scheduler, deadline=double)
+    cpdef bint acquire(self, bint blocking=*, object timeout=*) except -1
+    @cython.locals(waiter=Task)
+    cpdef hand_over(self)
+
+
+cdef class Semaphore:
+    cdef public Py_ssize_t value
+    cdef WaitQueue waiters
+    cdef object __weakref__
+
+    cpdef bint take(self)
+    cpdef bint take_or_enlist(self, Scheduler scheduler, double deadline) except -1
+    @cython.locals(scheduler=Scheduler, deadline=double)
+    cpdef bint acquire(self, bint blocking=*, object timeout=*) except -1
+    cpdef release(self, Py_ssize_t n=*)
+
+
+cdef class BoundedSemaphore(Semaphore):
+    cdef Py_ssize_t bound

@@ -1,0 +1,324 @@
+"""Lock, RLock, Semaphore, BoundedSemaphore.                                     layer: sync
+
+First come, first served: what is released is handed to the first who waits, who owns it from that
+moment on, before it runs. So nobody can overtake, and one who is killed or times out in the same
+tick either owns it or does not. The signatures are threading's: acquire(blocking=True, timeout=-1).
+
+Usable from several OS threads at once, and by code outside any task.
+"""
+
+from typing import Any
+
+from greenroom.core import scheduler as _scheduler
+from greenroom.core.atomic import atomic
+from greenroom.core.scheduler import Scheduler
+from greenroom.core.scope import Scope
+from greenroom.core.timers import FOREVER
+from greenroom.core.waitqueue import WaitQueue
+
+
+def _deadline(scheduler: Scheduler, blocking: bool, timeout: float | None) -> float:
+    """Turn threading's (blocking, timeout) into a deadline; both None and -1 are for ever."""
+    if timeout is None or timeout == -1:
+        return FOREVER
+    if not blocking:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if timeout < 0:
+        raise ValueError("timeout value must be a non-negative number")
+    return scheduler.deadline_after(timeout)
+
+
+def _acquire_shielded(lock: Any, state: Any) -> None:
+    """Take lock back after a wait of Condition: whatever ends that wait, its caller holds the lock."""
+    scheduler = _scheduler.get()
+    task = scheduler.current
+    shield = Scope(FOREVER, True)
+    task.push_scope(shield)
+    try:
+        lock._acquire_state(scheduler, state)
+    finally:
+        task.pop_scope(shield)
+
+
+class Lock:
+    """A lock that knows no owner: any task, of any thread, may release it."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.waiters = WaitQueue()
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Take the lock.
+
+        blocking  False: return at once
+        timeout   seconds; -1 and None = for ever
+        Returns   True if it was taken
+        Raises    ValueError: timeout is negative, or given together with blocking=False
+        Switches  only if it is held by another
+        """
+        if timeout is not None and timeout != -1:
+            _deadline(_scheduler.get(), blocking, timeout)
+        if self.take():
+            return True
+        if not blocking:
+            return False
+        scheduler = _scheduler.get()
+        deadline = _deadline(scheduler, blocking, timeout)
+        if self.take_or_enlist(scheduler, deadline):
+            return True
+        return scheduler.wait()
+
+    def take(self) -> bool:
+        """Take the lock if it is free."""
+        if self.held:
+            return False
+        self.held = True
+        return True
+
+    def take_or_enlist(self, scheduler: Scheduler, deadline: float) -> bool:
+        """Take the lock, or stand in its queue: then only scheduler.wait() may follow."""
+        if self.held:
+            scheduler.enlist(self.waiters, self, deadline)
+            return False
+        self.held = True
+        return True
+
+    def release(self) -> None:
+        """Give the lock to the first who waits. RuntimeError if it is not held. Never switches."""
+        if not self.held:
+            raise RuntimeError("release unlocked lock")
+        if not _scheduler.wake_first(self.waiters):
+            self.held = False
+
+    def locked(self) -> bool:
+        """Return whether it is held."""
+        return self.held
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+    # What threading.Condition asks of a lock. Without these it would call acquire() to get the lock
+    # back, which a killed task must not do: every wait of it raises.
+    def _release_save(self) -> None:
+        self.release()
+
+    def _acquire_restore(self, state: object) -> None:
+        if not self.take():
+            _acquire_shielded(self, state)
+
+    def _acquire_state(self, scheduler: Scheduler, state: object) -> None:
+        if not self.take_or_enlist(scheduler, FOREVER):
+            scheduler.wait()
+
+    def _is_owned(self) -> bool:
+        return self.held
+
+    def _at_fork_reinit(self) -> None:
+        self.held = False
+        self.waiters = WaitQueue()
+
+    # The names that _thread's lock type has besides.
+    def acquire_lock(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """acquire(), by its old name."""
+        return self.acquire(blocking, timeout)
+
+    def release_lock(self) -> None:
+        """release(), by its old name."""
+        self.release()
+
+    def locked_lock(self) -> bool:
+        """locked(), by its old name."""
+        return self.held
+
+    def __repr__(self) -> str:
+        state = f"held, {len(self.waiters)} waiting" if self.held else "free"
+        return f"<Lock at {id(self):#x}: {state}>"
+
+
+class RLock:
+    """A lock that its owner, a task, may take again, and must release as often."""
+
+    def __init__(self) -> None:
+        self.owner = None
+        self.count = 0
+        self.waiters = WaitQueue()
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
+        """Take the lock once more; arguments and result as Lock.acquire."""
+        me = _scheduler.current_owner()
+        if timeout is not None and timeout != -1:
+            _deadline(_scheduler.get(), blocking, timeout)
+        if self.take(me, 1):
+            return True
+        if not blocking:
+            return False
+        scheduler = _scheduler.get()
+        deadline = _deadline(scheduler, blocking, timeout)
+        if self.take_or_enlist(scheduler, me, 1, deadline):
+            return True
+        return scheduler.wait()
+
+    def take(self, me: object, count: int) -> bool:
+        """Take the lock if it is free or mine."""
+        if self.count == 0:
+            self.owner = me
+            self.count = count
+            return True
+        if self.owner is me or self.owner == me:
+            self.count += count
+            return True
+        return False
+
+    def take_or_enlist(
+        self, scheduler: Scheduler, me: object, count: int, deadline: float
+    ) -> bool:
+        """Take the lock, or stand in its queue: then only scheduler.wait() may follow."""
+        if self.take(me, count):
+            return True
+        scheduler.current.value = (me, count)
+        scheduler.enlist(self.waiters, self, deadline)
+        return False
+
+    def release(self) -> None:
+        """Release it once; the last time it goes to the first who waits. Never switches.
+
+        Raises    RuntimeError: the caller does not own it
+        """
+        if self.count == 0 or not self._is_owned():
+            raise RuntimeError("cannot release un-acquired lock")
+        self.count -= 1
+        if self.count == 0:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Make the first who waits the owner."""
+        waiter = self.waiters.head
+        if waiter is None:
+            self.owner = None
+            self.count = 0
+        else:
+            self.owner, self.count = waiter.value
+            waiter.value = None
+            _scheduler.unpark(waiter)
+
+    def locked(self) -> bool:
+        """Return whether anybody holds it."""
+        return self.count > 0
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+    def _release_save(self) -> Any:
+        if not self._is_owned():
+            raise RuntimeError("cannot release un-acquired lock")
+        state = (self.owner, self.count)
+        self.hand_over()
+        return state
+
+    def _acquire_restore(self, state: Any) -> None:
+        if not self.take(state[0], state[1]):
+            _acquire_shielded(self, state)
+
+    def _acquire_state(self, scheduler: Scheduler, state: Any) -> None:
+        if not self.take_or_enlist(scheduler, state[0], state[1], FOREVER):
+            scheduler.wait()
+
+    def _is_owned(self) -> bool:
+        return bool(self.count) and self.owner == _scheduler.current_owner()
+
+    def _recursion_count(self) -> int:
+        return self.count if self._is_owned() else 0
+
+    def _at_fork_reinit(self) -> None:
+        self.owner = None
+        self.count = 0
+        self.waiters = WaitQueue()
+
+    def __repr__(self) -> str:
+        state = f"held {self.count} times by {self.owner!r}" if self.count else "free"
+        return f"<RLock at {id(self):#x}: {state}, {len(self.waiters)} waiting>"
+
+
+class Semaphore:
+    """A counter that acquire lowers, waiting while it is 0, and release raises."""
+
+    def __init__(self, value: int = 1) -> None:
+        if value < 0:
+            raise ValueError(f"a semaphore's value must be 0 or more, not {value}")
+        self.value = value
+        self.waiters = WaitQueue()
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Lower the counter by one; arguments and result as Lock.acquire."""
+        if timeout is not None and timeout != -1:
+            _deadline(_scheduler.get(), blocking, timeout)
+        if self.take():
+            return True
+        if not blocking:
+            return False
+        scheduler = _scheduler.get()
+        deadline = _deadline(scheduler, blocking, timeout)
+        if self.take_or_enlist(scheduler, deadline):
+            return True
+        return scheduler.wait()
+
+    def take(self) -> bool:
+        """Lower the counter if it is above 0."""
+        if self.value == 0:
+            return False
+        self.value -= 1
+        return True
+
+    def take_or_enlist(self, scheduler: Scheduler, deadline: float) -> bool:
+        """Lower the counter, or stand in the queue: then only scheduler.wait() may follow."""
+        if self.value == 0:
+            scheduler.enlist(self.waiters, self, deadline)
+            return False
+        self.value -= 1
+        return True
+
+    def release(self, n: int = 1) -> None:
+        """Raise the counter by n, or let so many who wait pass. Never switches."""
+        if n < 1:
+            raise ValueError("n must be one or more")
+        for _ in range(n):
+            if not _scheduler.wake_first(self.waiters):
+                self.value += 1
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"<{name} at {id(self):#x}: value {self.value}, {len(self.waiters)} waiting>"
+
+
+class BoundedSemaphore(Semaphore):
+    """A Semaphore that may not be released more often than it was acquired."""
+
+    def __init__(self, value: int = 1) -> None:
+        Semaphore.__init__(self, value)
+        self.bound = value
+
+    def release(self, n: int = 1) -> None:
+        """As Semaphore.release; ValueError if the counter would pass its first value."""
+        if n < 1:
+            raise ValueError("n must be one or more")
+        if self.value + n > self.bound:
+            raise ValueError("Semaphore released too many times")
+        Semaphore.release(self, n)
+
+
+atomic(Lock, "take", "take_or_enlist", "release")
+atomic(RLock, "take", "take_or_enlist", "release", "_release_save", "hand_over")
+atomic(Semaphore, "take", "take_or_enlist", "release")
+atomic(BoundedSemaphore, "release")

@@ -1,0 +1,278 @@
+"""Queues, with the contract of the standard library's queue module.             layer: sync
+
+An item goes straight to the first who waits for one; a put that waits leaves its item with the task,
+and the get that makes room moves it in. So nobody overtakes, and an item is always in one place: in
+the queue, with a task that waits to put it, or with a task that has been given it. A put that was
+killed or timed out has not put; a get that was given an item returns it, even if it is killed in the
+same tick (it is the next wait that raises).
+
+Usable between tasks of several OS threads, and by code outside any task.
+"""
+
+import heapq
+from collections import deque
+from typing import Any
+
+from greenroom.core import scheduler as _scheduler
+from greenroom.core.atomic import atomic
+from greenroom.core.scheduler import Scheduler
+from greenroom.core.waitqueue import WaitQueue
+from greenroom.sync import queue_errors
+
+NOTHING = object()  # grab() found no item
+PUT = object()  # left with a waiting putter: its item is in the queue
+SHUT = object()  # left with any waiter: the queue was shut down
+
+
+class SimpleQueue:
+    """An unbounded first-in, first-out queue without task_done."""
+
+    def __init__(self) -> None:
+        self._init(0)
+
+    def _init(self, maxsize: int) -> None:
+        self.maxsize = maxsize
+        self.queue: Any = deque()
+        self.getters = WaitQueue()
+        self.putters = WaitQueue()
+        self.is_shutdown = False
+
+    # What the kinds of queue differ in; a subclass may override them.
+    def _qsize(self) -> int:
+        return len(self.queue)
+
+    def _put(self, item: Any) -> None:
+        self.queue.append(item)
+
+    def _get(self) -> Any:
+        return self.queue.popleft()
+
+    def count_put(self) -> None:
+        """Count an item that has been put."""
+
+    def offer(self, item: Any) -> bool:
+        """Put item if there is room, or one who waits for it."""
+        if self.is_shutdown:
+            raise queue_errors.shut_down()
+        getter = self.getters.head
+        if getter is not None:
+            getter.value = item
+            _scheduler.unpark(getter)
+        elif self.maxsize <= 0 or self._qsize() < self.maxsize:
+            self._put(item)
+        else:
+            return False
+        self.count_put()
+        return True
+
+    def grab(self) -> Any:
+        """Take an item out and let the first waiting put in; NOTHING if the queue is empty."""
+        if self._qsize() == 0:
+            if self.is_shutdown:
+                raise queue_errors.shut_down()
+            return NOTHING
+        item = self._get()
+        putter = self.putters.head
+        if putter is not None:
+            self._put(putter.value)
+            putter.value = PUT
+            _scheduler.unpark(putter)
+            self.count_put()
+        return item
+
+    def offer_or_enlist(self, scheduler: Scheduler, item: Any, deadline: float) -> bool:
+        """Put item, or stand in the queue with it: then only scheduler.wait() may follow."""
+        if self.offer(item):
+            return True
+        scheduler.current.value = item
+        scheduler.enlist(self.putters, self, deadline)
+        return False
+
+    def grab_or_enlist(self, scheduler: Scheduler, deadline: float) -> Any:
+        """Take an item, or stand in the queue for one: then only scheduler.wait() may follow."""
+        item = self.grab()
+        if item is NOTHING:
+            scheduler.current.value = NOTHING
+            scheduler.enlist(self.getters, self, deadline)
+        return item
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put item into the queue.
+
+        block     False: do not wait for room
+        timeout   seconds to wait for room, None = for ever
+        Raises    queue.Full: there is no room, or was none in time; queue.ShutDown
+        Switches  only if the queue is full
+        """
+        if self.offer(item):
+            return
+        if not block:
+            raise queue_errors.full()
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        scheduler = _scheduler.get()
+        deadline = scheduler.deadline_after(timeout)
+        if self.offer_or_enlist(scheduler, item, deadline):
+            return
+        task = scheduler.current
+        try:
+            if not scheduler.wait():
+                raise queue_errors.full()
+            if task.value is SHUT:
+                raise queue_errors.shut_down()
+        finally:
+            task.value = None
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the next item out of the queue and return it.
+
+        block     False: do not wait for one
+        timeout   seconds to wait for one, None = for ever
+        Raises    queue.Empty: there is none, or was none in time; queue.ShutDown
+        Switches  only if the queue is empty
+        """
+        item = self.grab()
+        if item is not NOTHING:
+            return item
+        if not block:
+            raise queue_errors.Empty
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        scheduler = _scheduler.get()
+        deadline = scheduler.deadline_after(timeout)
+        item = self.grab_or_enlist(scheduler, deadline)
+        if item is not NOTHING:
+            return item
+        task = scheduler.current
+        try:
+            if not scheduler.wait():
+                raise queue_errors.Empty
+            item = task.value
+        finally:
+            task.value = None
+        if item is SHUT:
+            raise queue_errors.shut_down()
+        return item
+
+    def put_nowait(self, item: Any) -> None:
+        """put(item, block=False)."""
+        self.put(item, False)
+
+    def get_nowait(self) -> Any:
+        """get(block=False)."""
+        return self.get(False)
+
+    def qsize(self) -> int:
+        """Return how many items there are."""
+        return self._qsize()
+
+    def empty(self) -> bool:
+        """Return whether there is no item."""
+        return not self._qsize()
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        bound = f" of {self.maxsize}" if self.maxsize > 0 else ""
+        waiting = f"{len(self.getters)} getters and {len(self.putters)} putters waiting"
+        return f"<{name} at {id(self):#x}: {self._qsize()}{bound} items, {waiting}>"
+
+
+class Queue(SimpleQueue):
+    """A first-in, first-out queue. As queue.Queue, shutdown() of Python 3.13 included.
+
+    maxsize   the number of items it holds at most; 0 or less: no limit
+    """
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._init(maxsize)
+        self.unfinished_tasks = 0
+        self.joiners = WaitQueue()
+
+    def full(self) -> bool:
+        """Return whether there is no room."""
+        return 0 < self.maxsize <= self._qsize()
+
+    def count_put(self) -> None:
+        """Count an item that has been put, for join()."""
+        self.unfinished_tasks += 1
+
+    def task_done(self) -> None:
+        """Say that an item that get() returned is dealt with. Never switches.
+
+        Raises    ValueError: said more often than items were put
+        """
+        if self.unfinished_tasks <= 0:
+            raise ValueError("task_done() called too many times")
+        self.unfinished_tasks -= 1
+        if self.unfinished_tasks == 0:
+            self._wake_joiners()
+
+    def _wake_joiners(self) -> None:
+        while _scheduler.wake_first(self.joiners):
+            pass
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until task_done() was called for every item that was put.
+
+        timeout   seconds, None = for ever
+        Returns   True, or False if the time was over first
+        """
+        if self.unfinished_tasks == 0:
+            return True
+        scheduler = _scheduler.get()
+        if self.finished_or_enlist(scheduler, scheduler.deadline_after(timeout)):
+            return True
+        return scheduler.wait()
+
+    def finished_or_enlist(self, scheduler: Scheduler, deadline: float) -> bool:
+        """Return True if nothing is unfinished, or stand in the queue of those who join."""
+        if self.unfinished_tasks:
+            scheduler.enlist(self.joiners, self, deadline)
+            return False
+        return True
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Let put() raise ShutDown from now on, and get() too once the queue is empty.
+
+        immediate  throw the items away: get() raises at once, join() does not wait for them
+        """
+        self.is_shutdown = True
+        if immediate:
+            while self._qsize():
+                self._get()
+                self.unfinished_tasks = max(self.unfinished_tasks - 1, 0)
+            if self.unfinished_tasks == 0:
+                self._wake_joiners()
+        for waiters in (self.getters, self.putters):
+            while waiters.head is not None:
+                waiters.head.value = SHUT  # type: ignore[attr-defined]
+                _scheduler.wake_first(waiters)
+
+
+class LifoQueue(Queue):
+    """A queue that returns the item that was put last."""
+
+    def _init(self, maxsize: int) -> None:
+        SimpleQueue._init(self, maxsize)
+        self.queue = []
+
+    def _get(self) -> Any:
+        return self.queue.pop()
+
+
+class PriorityQueue(Queue):
+    """A queue that returns the smallest item; (priority, data) is the usual form."""
+
+    def _init(self, maxsize: int) -> None:
+        SimpleQueue._init(self, maxsize)
+        self.queue = []
+
+    def _put(self, item: Any) -> None:
+        heapq.heappush(self.queue, item)
+
+    def _get(self) -> Any:
+        return heapq.heappop(self.queue)
+
+
+atomic(SimpleQueue, "offer", "grab", "offer_or_enlist", "grab_or_enlist")
+atomic(Queue, "task_done", "finished_or_enlist", "shutdown")
