@@ -15,6 +15,7 @@ from greenroom.errors import (
     TaskKilled,
     Timeout,
 )
+from greenroom.patch.apply import is_patched, original, patch_all, unpatch_all
 from greenroom.sync.condition import Barrier, Condition
 from greenroom.sync.event import Event, Result
 from greenroom.sync.lock import BoundedSemaphore, Lock, RLock, Semaphore
@@ -47,11 +48,15 @@ __all__ = [
     "Timeout",
     "as_completed",
     "current",
+    "is_patched",
     "joinall",
     "local",
+    "original",
+    "patch_all",
     "run",
     "sleep",
     "spawn",
     "timeout",
+    "unpatch_all",
     "wait",
 ]

@@ -23,6 +23,13 @@ def log_error(message: str, error: BaseException) -> None:
         traceback.print_exception(error)
 
 
+def log_warning(message: str) -> None:
+    """Log a message that needs no traceback."""
+    from logging import getLogger
+
+    getLogger("greenroom").warning(message)
+
+
 def task_failed(task: Any, error: BaseException) -> None:
     """Called when a task fails whose result nobody waits for."""
     log_error(f"{task!r} with an error that nobody waits for", error)

@@ -43,6 +43,7 @@ class FdState:
     readers: WaitQueue
     writers: WaitQueue
     interest: int
+    prepared: bool
 
     def __init__(self, fd: int, generation: int) -> None:
         self.fd = fd
@@ -54,6 +55,7 @@ class FdState:
         self.readers = WaitQueue()
         self.writers = WaitQueue()
         self.interest = 0  # for backends that ask the kernel for one direction at a time
+        self.prepared = False  # a listening socket was made non-blocking
 
     @property
     def wait_reason(self) -> str:

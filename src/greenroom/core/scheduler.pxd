@@ -9,6 +9,7 @@ from greenroom.core.timers cimport Timed, TimerHeap
 from greenroom.core.waitqueue cimport Waiter, WaitQueue
 
 
+cdef set _schedulers
 cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS
 cdef double FOREVER
 
@@ -25,7 +26,7 @@ cdef class Scheduler:
     cdef readonly TimerHeap timers
     cdef readonly Poller poller
     cdef readonly object wakeup
-    cdef readonly object clock
+    cdef public object clock
     cdef object hub
     cdef list idle
     cdef readonly set carriers
@@ -83,6 +84,7 @@ cdef class Scheduler:
     cpdef interrupt(self, Task task)
     cpdef post(self, object message)
     cpdef throw(self, Task task, object error)
+    cpdef drop_fd(self, int fd, object closer)
 
 
 @cython.locals(task=Task)
@@ -95,3 +97,7 @@ cpdef Scheduler get()
 cpdef bint unpark(Task task)
 @cython.locals(task=Waiter)
 cpdef bint wake_first(WaitQueue queue)
+@cython.locals(scheduler=Scheduler, state=FdState)
+cpdef closing_fd(int fd)
+@cython.locals(scheduler=Scheduler, state=FdState)
+cpdef new_fd(int fd, bint known=*)

@@ -721,19 +721,33 @@ def wake_first(queue: WaitQueue) -> bool:
 def closing_fd(fd: int) -> None:
     """Tell every scheduler that fd is about to be closed: who waits on it gets a ClosedError."""
     closer = None
-    for scheduler in list(_schedulers):
-        if fd < len(scheduler.poller.states) and scheduler.poller.states[fd] is not None:
-            if closer is None:
-                current = get().current
-                closer = f"<Task {current.name}> at {report.where(current)}"
+    for scheduler in _schedulers:
+        if fd < len(scheduler.poller.states):
+            state = scheduler.poller.states[fd]
+            if state is None:
+                continue
+            if closer is None and (state.readers.count or state.writers.count):
+                closer = _describe_caller()
             scheduler.drop_fd(fd, closer)
 
 
-def new_fd(fd: int) -> None:
-    """Tell every scheduler that fd is a new file: what was known of the number is void."""
-    for scheduler in list(_schedulers):
-        if fd < len(scheduler.poller.states) and scheduler.poller.states[fd] is not None:
-            scheduler.drop_fd(fd, "code that greenroom did not see")
+def _describe_caller() -> str:
+    scheduler = native.thread_scheduler()
+    if scheduler is None:
+        return f"thread {_originals.get_ident()}"
+    return f"<Task {scheduler.current.name}> at {report.where(scheduler.current)}"
+
+
+def new_fd(fd: int, known: bool = False) -> None:
+    """Tell every scheduler that fd is a new file: what was known of the number is void.
+
+    known   the number was given, not made by the kernel: those who wait on it may be right to
+    """
+    for scheduler in _schedulers:
+        if fd < len(scheduler.poller.states):
+            state = scheduler.poller.states[fd]
+            if state is not None and not (known and (state.readers.count or state.writers.count)):
+                scheduler.drop_fd(fd, "code that greenroom did not see")
 
 
 # --- a thread's beginning and end ---------------------------------------------------------------

@@ -189,6 +189,18 @@ class Task(Waiter):
         scope.parent = None
         self.attention = self.killed or self.scope is not None or self.pending is not None
 
+    def remove_scope(self, scope: Scope) -> None:
+        """Leave scope alone, wherever it stands; those inside it stay."""
+        if self.scope is scope:
+            self.pop_scope(scope)
+            return
+        inner = self.scope
+        while inner is not None and inner.parent is not scope:
+            inner = inner.parent
+        if inner is not None:
+            inner.parent = scope.parent
+            scope.parent = None
+
     @property
     def state_name(self) -> str:
         """One of new, runnable, parked, done."""

@@ -1,0 +1,168 @@
+"""The micro cases on greenroom; not patched, these cases need none of it."""
+
+import gc
+from collections.abc import Callable
+
+import greenroom
+from common import (
+    BATCH,
+    FOR_EVER_S,
+    SWITCHERS,
+    TICK_S,
+    TICKERS,
+    TICKS,
+    Sample,
+    cpu_ns,
+    delays,
+    laps,
+    main,
+    rss_bytes,
+)
+
+
+def trivial() -> None:
+    pass
+
+
+def spawn_join(n: int) -> Sample:
+    start = cpu_ns()
+    for _ in range(n // BATCH):
+        greenroom.joinall([greenroom.spawn(trivial) for _ in range(BATCH)])
+    return Sample(cpu_ns() - start, n // BATCH * BATCH)
+
+
+def switch100(n: int) -> Sample:
+    def take_turns() -> None:
+        for _ in range(n // SWITCHERS):
+            greenroom.sleep(0)
+
+    start = cpu_ns()
+    greenroom.joinall([greenroom.spawn(take_turns) for _ in range(SWITCHERS)])
+    return Sample(cpu_ns() - start, n // SWITCHERS * SWITCHERS)
+
+
+def queue3(n: int) -> Sample:
+    queue = greenroom.Queue(3)
+
+    def produce() -> None:
+        for i in range(n):
+            queue.put(i)
+
+    def consume() -> None:
+        for _ in range(n):
+            queue.get()
+
+    start = cpu_ns()
+    greenroom.joinall([greenroom.spawn(produce), greenroom.spawn(consume)])
+    return Sample(cpu_ns() - start, n)
+
+
+def pingpong(n: int) -> Sample:
+    there, back = greenroom.Queue(1), greenroom.Queue(1)
+
+    def ping() -> None:
+        for i in range(n):
+            there.put(i)
+            back.get()
+
+    def pong() -> None:
+        for _ in range(n):
+            back.put(there.get())
+
+    start = cpu_ns()
+    greenroom.joinall([greenroom.spawn(ping), greenroom.spawn(pong)])
+    return Sample(cpu_ns() - start, n)
+
+
+def sleepers(n: int) -> Sample:
+    seconds = delays(n)
+    start = cpu_ns()
+    greenroom.joinall([greenroom.spawn(greenroom.sleep, s) for s in seconds])
+    return Sample(cpu_ns() - start, n)
+
+
+def lock100(n: int) -> Sample:
+    lock = greenroom.Lock()
+
+    def contend() -> None:
+        for _ in range(n // SWITCHERS):
+            with lock:
+                greenroom.sleep(0)
+
+    start = cpu_ns()
+    greenroom.joinall([greenroom.spawn(contend) for _ in range(SWITCHERS)])
+    return Sample(cpu_ns() - start, n // SWITCHERS * SWITCHERS)
+
+
+def parked_memory(n: int) -> Sample:
+    event = greenroom.Event()
+    parked = 0
+
+    def wait() -> None:
+        nonlocal parked
+        parked += 1
+        event.wait()
+
+    greenroom.joinall([greenroom.spawn(trivial) for _ in range(BATCH)])
+    gc.collect()
+    before = rss_bytes()
+    tasks = [greenroom.spawn(wait) for _ in range(n)]
+    while parked < n:
+        greenroom.sleep(0)
+    return Sample(rss_bytes() - before, len(tasks))
+
+
+def scale_switch(n: int) -> Sample:
+    used = 0
+
+    def timed() -> None:
+        nonlocal used
+        greenroom.sleep(0)  # now every task has been started
+        start = cpu_ns()
+        for _ in range(laps(n)):
+            greenroom.sleep(0)
+        used = cpu_ns() - start
+
+    def take_turns() -> None:
+        for _ in range(laps(n) + 1):
+            greenroom.sleep(0)
+
+    greenroom.joinall(
+        [greenroom.spawn(timed), *(greenroom.spawn(take_turns) for _ in range(n - 1))]
+    )
+    return Sample(used, laps(n) * n)
+
+
+def scale_timer(n: int) -> Sample:
+    asleep = 0
+
+    def sleep_for_ever() -> None:
+        nonlocal asleep
+        asleep += 1
+        greenroom.sleep(FOR_EVER_S)
+
+    def tick() -> None:
+        for _ in range(TICKS):
+            greenroom.sleep(TICK_S)
+
+    tasks = [greenroom.spawn(sleep_for_ever) for _ in range(n - TICKERS)]
+    while asleep < len(tasks):
+        greenroom.sleep(0)
+    start = cpu_ns()
+    greenroom.joinall([greenroom.spawn(tick) for _ in range(TICKERS)])
+    return Sample(cpu_ns() - start, TICKERS * TICKS)
+
+
+CASES: dict[str, Callable[[int], Sample]] = {
+    "spawn_join": spawn_join,
+    "switch100": switch100,
+    "queue3": queue3,
+    "pingpong": pingpong,
+    "sleepers": sleepers,
+    "lock100": lock100,
+    "parked_memory": parked_memory,
+    "scale_switch": scale_switch,
+    "scale_timer": scale_timer,
+}
+
+main(CASES)

@@ -1,0 +1,58 @@
+"""The command `greenroom`.                                                      layer: cli
+
+Imported before anything is patched, so it must not import ssl, socket or threading.
+"""
+
+import argparse
+import sys
+
+from greenroom.cli import doctor, run
+from greenroom.patch.apply import PARTS
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="greenroom", description="Run plain blocking Python programs as green threads."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    runner = commands.add_parser(
+        "run",
+        help="run a program with the standard library patched from its first line on",
+        description="Run a program with the standard library patched from its first line on.",
+        usage="greenroom run [options] (SCRIPT | -m MODULE) [ARGS ...]",
+    )
+    for part in PARTS:
+        runner.add_argument(
+            f"--no-{part}", dest=part, action="store_false", help=f"leave {part} as it is"
+        )
+    runner.add_argument(
+        "--as-gevent",
+        action="store_true",
+        help="offer greenroom.compat.gevent under the name gevent",
+    )
+    runner.add_argument("-m", dest="is_module", action="store_true", help="run a module")
+    runner.add_argument("program", metavar="SCRIPT", help="the script, or the module with -m")
+    runner.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    commands.add_parser(
+        "doctor", help="say what this installation can do", description=doctor.__doc__
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = make_parser().parse_args(argv)
+    if options.command == "doctor":
+        return doctor.main()
+    return run.main(
+        options.program,
+        options.args,
+        is_module=options.is_module,
+        as_gevent=options.as_gevent,
+        parts={part: getattr(options, part) for part in PARTS},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

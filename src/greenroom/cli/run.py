@@ -1,0 +1,87 @@
+"""greenroom run: a program, unmodified, on green threads.                       layer: cli"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from types import CodeType, ModuleType, TracebackType
+
+from greenroom.core import scheduler as _scheduler
+from greenroom.patch.apply import patch_all
+
+_AS_GEVENT = ("", ".monkey", ".queue", ".socket")
+
+
+def main(
+    program: str, args: list[str], *, is_module: bool, as_gevent: bool, parts: dict[str, bool]
+) -> int:
+    """Patch, then run program as __main__. Returns 0, or 1 after printing its traceback."""
+    try:
+        code, module = load_module(program) if is_module else load_script(program)
+    except (OSError, ImportError) as error:
+        print(f"greenroom: cannot run {program!r}: {error}", file=sys.stderr)
+        return 2
+    sys.argv = [str(module.__file__), *args]
+    patch_all(**parts)
+    if as_gevent:
+        offer_as_gevent()
+    sys.modules["__main__"] = module
+    try:
+        exec(code, module.__dict__)
+    except Exception as error:
+        traceback = own_frames_cut(error.__traceback__)
+        sys.excepthook(type(error), error.with_traceback(traceback), traceback)
+        return 1
+    except KeyboardInterrupt as error:
+        scheduler = _scheduler.get()
+        scheduler.kill_all()
+        raise error.with_traceback(own_frames_cut(error.__traceback__)) from None
+    return 0
+
+
+def load_script(path: str) -> tuple[CodeType, ModuleType]:
+    """Compile a script file, or the __main__.py of a folder, and make its module."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        folder, path = path, os.path.join(path, "__main__.py")
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec", dont_inherit=True)
+    sys.path[0] = folder
+    module = ModuleType("__main__")
+    module.__file__ = path
+    module.__dict__["__builtins__"] = __builtins__
+    return code, module
+
+
+def load_module(name: str) -> tuple[CodeType, ModuleType]:
+    """Find a module, or the __main__ of a package, and make its module."""
+    sys.path[0] = os.getcwd()
+    spec = importlib.util.find_spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(name + ".__main__")
+    code = None
+    if spec is not None and spec.loader is not None and hasattr(spec.loader, "get_code"):
+        code = spec.loader.get_code(spec.name)
+    if spec is None or code is None:
+        raise ImportError(f"there is no module {name!r} that can be run")
+    module = ModuleType("__main__")
+    module.__file__ = spec.origin
+    module.__package__ = spec.parent
+    module.__spec__ = spec
+    module.__loader__ = spec.loader
+    module.__dict__["__builtins__"] = __builtins__
+    return code, module
+
+
+def offer_as_gevent() -> None:
+    """Let `import gevent` find greenroom.compat.gevent."""
+    for name in _AS_GEVENT:
+        module = importlib.import_module("greenroom.compat.gevent" + name)
+        sys.modules["gevent" + name] = module
+
+
+def own_frames_cut(traceback: TracebackType | None) -> TracebackType | None:
+    """Drop the frames of this file from the top of a traceback."""
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+        traceback = traceback.tb_next
+    return traceback

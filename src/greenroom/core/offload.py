@@ -1,0 +1,119 @@
+"""Real threads for calls that cannot park.                                      layer: core
+
+A small pool for the whole process, made on first use: the threads take jobs from one queue and post
+what came of them into the inbox of the scheduler that asked. They are daemons: a process that ends
+does not wait for a look-up that hangs.
+"""
+
+import os
+from _queue import SimpleQueue
+from collections.abc import Callable
+from typing import Any
+
+from greenroom import _config, _originals
+from greenroom.core import scheduler as _scheduler
+from greenroom.core.task import Task
+from greenroom.core.timers import FOREVER
+
+# Taken now: patching replaces queue.SimpleQueue; get() of this one blocks the real thread.
+_RealQueue = SimpleQueue
+
+
+class _Job:
+    """One call, and the task that waits for it (None once it was given up)."""
+
+    __slots__ = ("args", "error", "fn", "result", "task", "what")
+
+    def __init__(self, task: Task, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.task: Task | None = task
+        self.fn = fn
+        self.args = args
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.what = f"{getattr(fn, '__name__', fn)}() in a thread"
+
+    @property
+    def wait_reason(self) -> str:
+        return self.what
+
+
+class Offload:
+    """A pool of real threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._started = 0
+        self._idle = 0
+        self._jobs: Any = _RealQueue()
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Call fn(*args) in a real thread and return what it returns.
+
+        Raises    what fn raises. When the task is killed or times out, the call goes on, and what
+                  comes of it is dropped
+        Switches  always
+        """
+        scheduler = _scheduler.get()
+        job = _Job(scheduler.current, fn, args)
+        scheduler.enlist(None, job, FOREVER)
+        scheduler.external += 1
+        try:
+            self._jobs.put(job)
+            if self._started < self._size and self._idle < self._jobs.qsize():
+                self._started += 1
+                _originals.start_new_thread(self._work, ())
+            scheduler.wait()
+        finally:
+            job.task = None
+            scheduler.external -= 1
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _work(self) -> None:
+        """A thread of the pool."""
+        while True:
+            self._idle += 1
+            job = self._jobs.get()
+            self._idle -= 1
+            try:
+                job.result = job.fn(*job.args)
+            except BaseException as error:
+                job.error = error
+            task = job.task
+            if task is not None:
+                task.scheduler.call_soon_threadsafe(_deliver, job)
+            del job, task
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are."""
+        return self._started
+
+
+def _deliver(job: _Job) -> None:
+    """Wake the task that waits for job, if it still does. Runs in its scheduler."""
+    if job.task is not None:
+        _scheduler.unpark(job.task)
+
+
+_pool = Offload(_config.OFFLOAD_THREADS)
+
+
+def call(fn: Callable[..., Any], *args: Any) -> Any:
+    """Offload.call() of the process's pool."""
+    return _pool.call(fn, *args)
+
+
+def pool_threads() -> int:
+    """Return how many threads the process's pool has."""
+    return _pool.threads
+
+
+def _forget_threads() -> None:
+    """After a fork the child has none of the threads."""
+    global _pool
+    _pool = Offload(_config.OFFLOAD_THREADS)
+
+
+os.register_at_fork(after_in_child=_forget_threads)

@@ -1,0 +1,259 @@
+# cython: language_level=3
+"""recv, recv_into, send and sendall with the system call made here.             layer: green
+
+They mean the same as those of socketcalls.py, which explains when to try and when to park. What is
+saved: the BlockingIOError for each EAGAIN, giving back the GIL around a call that cannot block, the
+buffer of the size asked for (one scratch buffer a scheduler, and a copy of what came), and, after a
+short read of a TCP stream, the recv(2) that would only say EAGAIN.
+
+The fd and the timeout are read from the C struct of _socket.socket. Its layout is no public API, so
+usable() checks it against fileno() and gettimeout() before anything here is used.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EBADF, EINTR, errno
+
+import _socket
+
+from greenroom import _config
+from greenroom.core cimport scheduler as _scheduler
+from greenroom.core.poller cimport FdState
+from greenroom.core.scheduler cimport Scheduler
+from greenroom.green import socketcalls
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+
+    /* SAFETY: the head of PySocketSockObject (Modules/socketmodule.h), the same in 3.11 to 3.14.
+     * Read under the GIL, while a reference to the object is held; never written. */
+    typedef struct {
+        PyObject_HEAD
+        int sock_fd;
+        int sock_family;
+        int sock_type;
+        int sock_proto;
+        void *errorhandler;
+        long long sock_timeout;         /* nanoseconds, negative: none */
+    } GreenroomSocket;
+    """
+    ctypedef struct GreenroomSocket:
+        int sock_fd
+        int sock_family
+        int sock_type
+        long long sock_timeout
+
+    Py_ssize_t c_recv "recv"(int fd, void *buffer, size_t size, int flags) nogil
+    Py_ssize_t c_send "send"(int fd, const void *buffer, size_t size, int flags) nogil
+    int MSG_DONTWAIT, MSG_WAITALL, AF_INET, AF_INET6, SOCK_STREAM
+
+cdef extern from "Python.h":
+    object PyErr_SetFromErrno(object type)
+    int PyErr_CheckSignals() except -1
+    bint PyObject_TypeCheck(object thing, type kind)
+
+cdef type SocketType = _socket.socket
+cdef Py_ssize_t SCRATCH = _config.SCRATCH_BYTES
+cdef double FOREVER = float("inf")
+
+_slow_recv = _socket.socket.recv
+_slow_recv_into = _socket.socket.recv_into
+_slow_send = _socket.socket.send
+_slow_sendall = _socket.socket.sendall
+
+
+def usable() -> bool:
+    """Check the struct's layout against what the public methods say."""
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    cdef GreenroomSocket *struct = <GreenroomSocket *><void *>probe
+    try:
+        probe.settimeout(1.5)
+        if struct.sock_timeout != 1500000000:
+            return False
+        probe.settimeout(None)
+        return (
+            struct.sock_timeout < 0
+            and struct.sock_fd == probe.fileno()
+            and struct.sock_family == _socket.AF_UNIX
+            and struct.sock_type == _socket.SOCK_STREAM
+        )
+    finally:
+        probe.close()
+
+
+cdef inline GreenroomSocket *struct_of(object sock) except NULL:
+    if not PyObject_TypeCheck(sock, SocketType):
+        raise TypeError(f"expected a socket, not {type(sock).__name__!r}")
+    return <GreenroomSocket *><void *>sock
+
+
+cdef FdState state_of(Scheduler scheduler, GreenroomSocket *struct):
+    if struct.sock_fd < 0:
+        raise OSError(EBADF, "Bad file descriptor")
+    return scheduler.poller.state(struct.sock_fd)
+
+
+cdef int failed(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint write,
+                double *deadline) except -1:
+    """After a call that returned -1: park on EAGAIN, go on after EINTR, raise the rest."""
+    cdef int problem = errno
+    if problem == EAGAIN:  # EWOULDBLOCK is the same on Linux
+        if write:
+            state.writable = False
+        else:
+            state.readable = False
+        return park(scheduler, struct, state, write, deadline)
+    if problem == EINTR:
+        return PyErr_CheckSignals()
+    PyErr_SetFromErrno(OSError)  # nothing has touched errno since
+
+
+cdef int park(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint write,
+              double *deadline) except -1:
+    if deadline[0] < 0.0:
+        deadline[0] = FOREVER
+        if struct.sock_timeout >= 0:
+            deadline[0] = scheduler.now() + 1e-9 * struct.sock_timeout
+    if not scheduler.wait_state(state, write, deadline[0], False):
+        raise TimeoutError("timed out")
+    if struct.sock_fd != state.fd:
+        raise OSError(EBADF, f"cannot go on with fd {state.fd}: it was closed meanwhile")
+    return 0
+
+
+cdef inline void note_short_read(GreenroomSocket *struct, FdState state, Py_ssize_t got,
+                                 Py_ssize_t wanted, int flags) noexcept:
+    """A TCP stream that gives less than was asked for has no more for now (poller.py: exact)."""
+    if (
+        0 < got < wanted and state.exact and flags == 0
+        and (struct.sock_family == AF_INET or struct.sock_family == AF_INET6)
+        and struct.sock_type & 15 == SOCK_STREAM
+    ):
+        state.readable = False
+
+
+def recv(sock, Py_ssize_t bufsize, int flags=0, /):
+    """recv(2). Returns b"" at the end of the stream. Switches only if nothing has come."""
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler
+    cdef FdState state
+    cdef double deadline = -1.0
+    cdef Py_ssize_t got, wanted
+    cdef char *scratch
+    if struct.sock_timeout == 0:
+        return _slow_recv(sock, bufsize, flags)
+    if bufsize < 0:
+        raise ValueError("negative buffersize in recv")
+    if flags & MSG_WAITALL:
+        return socketcalls.recv(sock, bufsize, flags)
+    scheduler = _scheduler.get()
+    if scheduler.scratch is None:
+        scheduler.scratch = bytearray(SCRATCH)
+    scratch = PyByteArray_AS_STRING(scheduler.scratch)
+    state = state_of(scheduler, struct)
+    wanted = min(bufsize, SCRATCH)
+    while True:
+        if not state.readable:
+            park(scheduler, struct, state, False, &deadline)
+        got = c_recv(struct.sock_fd, scratch, wanted, flags | MSG_DONTWAIT)
+        if got >= 0:
+            break
+        failed(scheduler, struct, state, False, &deadline)
+    note_short_read(struct, state, got, wanted, flags)
+    data = PyBytes_FromStringAndSize(scratch, got)
+    scheduler.spend_budget()
+    return data
+
+
+def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
+    """recv(2) into a writable buffer. Returns how many bytes came, 0 at the end of the stream."""
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler
+    cdef FdState state
+    cdef double deadline = -1.0
+    cdef Py_ssize_t got
+    cdef Py_buffer view
+    if struct.sock_timeout == 0:
+        return _slow_recv_into(sock, buffer, nbytes, flags)
+    if nbytes < 0:
+        raise ValueError("negative buffersize in recv_into")
+    if flags & MSG_WAITALL:
+        return socketcalls.recv_into(sock, buffer, nbytes, flags)
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    try:
+        if nbytes == 0:
+            nbytes = view.len
+        elif view.len < nbytes:
+            raise ValueError("buffer too small for requested bytes")
+        scheduler = _scheduler.get()
+        state = state_of(scheduler, struct)
+        while True:
+            if not state.readable:
+                park(scheduler, struct, state, False, &deadline)
+            got = c_recv(struct.sock_fd, view.buf, nbytes, flags | MSG_DONTWAIT)
+            if got >= 0:
+                break
+            failed(scheduler, struct, state, False, &deadline)
+        note_short_read(struct, state, got, nbytes, flags)
+    finally:
+        PyBuffer_Release(&view)
+    scheduler.spend_budget()
+    return got
+
+
+def send(sock, data, int flags=0, /):
+    """send(2). Returns how many bytes were taken. Switches only if there is no room for any."""
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler
+    cdef FdState state
+    cdef double deadline = -1.0
+    cdef Py_ssize_t sent
+    cdef Py_buffer view
+    if struct.sock_timeout == 0:
+        return _slow_send(sock, data, flags)
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        scheduler = _scheduler.get()
+        state = state_of(scheduler, struct)
+        while True:
+            sent = c_send(struct.sock_fd, view.buf, view.len, flags | MSG_DONTWAIT)
+            if sent >= 0:
+                break
+            failed(scheduler, struct, state, True, &deadline)
+    finally:
+        PyBuffer_Release(&view)
+    scheduler.spend_budget()
+    return sent
+
+
+def sendall(sock, data, int flags=0, /):
+    """send(2) until everything is sent. Switches only if there is no room.
+
+    Raises    TimeoutError: it took longer than the socket's timeout in all; some may have been sent
+    """
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler
+    cdef FdState state
+    cdef double deadline = -1.0
+    cdef Py_ssize_t sent, done = 0
+    cdef Py_buffer view
+    if struct.sock_timeout == 0:
+        return _slow_sendall(sock, data, flags)
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        scheduler = _scheduler.get()
+        state = state_of(scheduler, struct)
+        while True:
+            sent = c_send(struct.sock_fd, <char *>view.buf + done, view.len - done,
+                          flags | MSG_DONTWAIT)
+            if sent < 0:
+                failed(scheduler, struct, state, True, &deadline)
+                continue
+            done += sent
+            if done >= view.len:
+                break
+    finally:
+        PyBuffer_Release(&view)
+    scheduler.spend_budget()

@@ -1,0 +1,195 @@
+"""select, poll and epoll that park.                                             layer: green
+
+All three rest on one fact: an epoll instance is itself a file that becomes readable when one of its
+fds is ready (epoll(7)). So each look is the C function's, with a timeout of 0, and in between the
+task parks on an epoll fd that watches the same fds.
+"""
+
+import select as _stdlib
+from collections.abc import Iterable
+from typing import Any
+
+from greenroom import _originals
+from greenroom.core import scheduler as _scheduler
+from greenroom.core.timers import FOREVER
+
+_Epoll, _poll, _select = (
+    _originals.select_epoll,
+    _originals.select_poll,
+    _originals.select_select,
+)
+IN, PRI, OUT = _stdlib.EPOLLIN, _stdlib.EPOLLPRI, _stdlib.EPOLLOUT
+
+
+def _watch(masks: dict[int, int]) -> Any:
+    """Return a C-level epoll that watches the fds, or None if one of them is always ready."""
+    epoll = _Epoll(max(len(masks), 1))
+    try:
+        for fd, mask in masks.items():
+            epoll.register(fd, mask)
+    except PermissionError:  # a regular file
+        epoll.close()
+        return None
+    except BaseException:
+        epoll.close()
+        raise
+    return epoll
+
+
+def _park_on(epoll: Any, deadline: float) -> bool:
+    """Park until the epoll has something to say; False: the deadline came first."""
+    return _scheduler.get().wait_fd(epoll.fileno(), False, deadline, True)
+
+
+def _close(epoll: Any) -> None:
+    _scheduler.closing_fd(epoll.fileno())
+    epoll.close()
+
+
+def _fileno(thing: Any) -> int:
+    return thing if isinstance(thing, int) else thing.fileno()
+
+
+def select(
+    rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """select(2). Switches only if nothing is ready and timeout is not 0.
+
+    timeout   seconds, None = for ever
+    """
+    rlist, wlist, xlist = list(rlist), list(wlist), list(xlist)
+    found = _select(rlist, wlist, xlist, 0)
+    if timeout is not None:
+        if timeout < 0:
+            raise ValueError("timeout must be non-negative")
+        if timeout == 0:
+            return found
+    if any(found):
+        return found
+    deadline = _scheduler.get().deadline_after(timeout)
+    masks: dict[int, int] = {}
+    for things, mask in ((rlist, IN), (wlist, OUT), (xlist, PRI)):
+        for thing in things:
+            fd = _fileno(thing)
+            masks[fd] = masks.get(fd, 0) | mask
+    epoll = _watch(masks)
+    if epoll is None:
+        return _select(rlist, wlist, xlist, 0)
+    try:
+        while _park_on(epoll, deadline):
+            found = _select(rlist, wlist, xlist, 0)
+            if any(found):
+                break
+            epoll.poll(0)  # a hang-up that select does not ask for must not spin
+    finally:
+        _close(epoll)
+    return found
+
+
+class poll:
+    """select.poll() whose poll() parks."""
+
+    def __init__(self) -> None:
+        self._poll = _poll()
+        self._masks: dict[int, int] = {}
+
+    def register(self, fd: Any, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT) -> None:
+        """Watch fd from now on. Never switches."""
+        self._poll.register(fd, eventmask)
+        self._masks[_fileno(fd)] = eventmask
+
+    def modify(self, fd: Any, eventmask: int) -> None:
+        """Change what fd is watched for. OSError with ENOENT if it is not. Never switches."""
+        self._poll.modify(fd, eventmask)
+        self._masks[_fileno(fd)] = eventmask
+
+    def unregister(self, fd: Any) -> None:
+        """Stop watching fd. KeyError if it is not watched. Never switches."""
+        self._poll.unregister(fd)
+        self._masks.pop(_fileno(fd), None)
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        """poll(2). Returns [(fd, events)]. Switches only if nothing is ready and timeout is not 0.
+
+        timeout   milliseconds, None or negative = for ever
+        """
+        found = self._poll.poll(0)
+        if found or timeout == 0:
+            return found
+        seconds = None if timeout is None or timeout < 0 else timeout / 1000
+        deadline = _scheduler.get().deadline_after(seconds)
+        epoll = _watch(self._masks)  # POLLIN … POLLHUP have the values of EPOLLIN … EPOLLHUP
+        if epoll is None:
+            return self._poll.poll(0)
+        try:
+            while _park_on(epoll, deadline):
+                found = self._poll.poll(0)
+                if found:
+                    break
+        finally:
+            _close(epoll)
+        return found
+
+
+class epoll:
+    """select.epoll() whose poll() parks."""
+
+    def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
+        self._epoll = _Epoll(sizehint, flags)
+        _scheduler.new_fd(self._epoll.fileno())
+
+    @classmethod
+    def fromfd(cls, fd: int, /) -> "epoll":
+        """An epoll on an fd that exists."""
+        self = cls.__new__(cls)
+        self._epoll = _Epoll.fromfd(fd)
+        return self
+
+    @property
+    def closed(self) -> bool:
+        """True after close()."""
+        return self._epoll.closed
+
+    def fileno(self) -> int:
+        """Return the epoll's own fd."""
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        """Close it. Tasks that wait in poll() get a ClosedError."""
+        if not self._epoll.closed:
+            _close(self._epoll)
+
+    def register(self, fd: Any, eventmask: int = IN | PRI | OUT) -> None:
+        """epoll_ctl(2), ADD. Never switches."""
+        self._epoll.register(fd, eventmask)
+
+    def modify(self, fd: Any, eventmask: int) -> None:
+        """epoll_ctl(2), MOD. Never switches."""
+        self._epoll.modify(fd, eventmask)
+
+    def unregister(self, fd: Any) -> None:
+        """epoll_ctl(2), DEL. Never switches."""
+        self._epoll.unregister(fd)
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        """epoll_wait(2). Returns [(fd, events)]. Switches only if nothing has happened.
+
+        timeout   seconds, None or negative = for ever
+        """
+        found = self._epoll.poll(0, maxevents)
+        if found or timeout == 0:
+            return found
+        deadline = FOREVER
+        if timeout is not None and timeout >= 0:
+            deadline = _scheduler.get().deadline_after(timeout)
+        while not found and _park_on(self._epoll, deadline):
+            found = self._epoll.poll(0, maxevents)
+        return found
+
+    def __enter__(self) -> "epoll":
+        if self._epoll.closed:
+            raise ValueError("I/O operation on closed epoll object")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

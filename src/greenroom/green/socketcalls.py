@@ -1,0 +1,441 @@
+"""The calls of a socket that may wait, as green functions.                      layer: green
+
+Each takes the socket first, so that it can be set as a method on socket.socket itself (patching) or
+on a subclass (greenroom.green.socket.socket). The C methods of _socket.socket do the system call;
+here is only when to try and when to park.
+
+Facts that shape this file:
+- The socket's timeout stays where it was, in the C object: settimeout() is not replaced. A timeout of
+  0 means the user polls: the C method is called as it is, and raises BlockingIOError.
+- Without a timeout the fd may be in blocking mode. MSG_DONTWAIT asks the one call not to block and
+  leaves the fd's flag, which child processes and C libraries share, alone. accept(2) and connect(2)
+  have no such flag. A listening socket is set O_NONBLOCK for good: another process may take the
+  connection that woke us. For connect(2) the flag is set for the call alone.
+- With a timeout the C methods first poll(2) for it, which would block the thread. So they are called
+  on a second, borrowed, C object of the same fd that has no timeout.
+"""
+
+import _socket
+import errno
+import os
+import stat
+from collections.abc import Callable
+from typing import Any
+
+from greenroom import _config
+from greenroom.core import hooks
+from greenroom.core import scheduler as _scheduler
+from greenroom.green import resolver
+
+_Socket = _socket.socket
+_DONTWAIT = _socket.MSG_DONTWAIT
+_NO_FD = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+# Taken now, before patching.
+_accept = _Socket._accept  # type: ignore[attr-defined]
+_close = _Socket.close
+_connect = _Socket.connect
+_connect_ex = _Socket.connect_ex
+_detach = _Socket.detach
+_init = _Socket.__init__
+_recv = _Socket.recv
+_recv_into = _Socket.recv_into
+_recvfrom = _Socket.recvfrom
+_recvfrom_into = _Socket.recvfrom_into
+_recvmsg = _Socket.recvmsg
+_recvmsg_into = _Socket.recvmsg_into
+_send = _Socket.send
+_sendmsg = _Socket.sendmsg
+_sendto = _Socket.sendto
+_gettimeout = _Socket.gettimeout
+_fileno = _Socket.fileno
+_set_blocking = os.set_blocking
+_sendfile = os.sendfile
+
+
+class _Borrowed:
+    """A C socket object without a timeout on the fd of sock; gives the fd back untouched."""
+
+    __slots__ = ("handle", "restore", "sock")
+
+    def __init__(self, sock: Any, timeout: float | None) -> None:
+        self.sock = sock
+        self.restore = None
+        if timeout is None:
+            self.handle = sock
+        elif _socket.getdefaulttimeout() is None:
+            get = _Socket.family.__get__, _Socket.type.__get__, _Socket.proto.__get__
+            self.handle = _Socket(get[0](sock), get[1](sock), get[2](sock), _fileno(sock))
+        else:
+            # A new object would start with the default timeout, and to take it away would make the
+            # fd blocking. Rare enough to do it the slow way.
+            self.handle = sock
+            self.restore = timeout
+            _Socket.settimeout(sock, 0.0)
+
+    def __enter__(self) -> Any:
+        return self.handle
+
+    def __exit__(self, *error: object) -> None:
+        if self.restore is not None:
+            _Socket.settimeout(self.sock, self.restore)
+        elif self.handle is not self.sock:
+            _detach(self.handle)
+
+
+def wait_socket(sock: Any, fd: int, write: bool, deadline: float, level: bool = False) -> None:
+    """Park until the socket is ready; TimeoutError if deadline comes first, ClosedError if closed."""
+    if not _scheduler.get().wait_fd(fd, write, deadline, level):
+        raise TimeoutError("timed out")
+    if _fileno(sock) != fd:
+        raise OSError(errno.EBADF, f"cannot go on with {sock!r}: it was closed meanwhile")
+
+
+def _deadline(timeout: float | None) -> float:
+    return _scheduler.get().deadline_after(timeout)
+
+
+def _retry(sock: Any, write: bool, call: Callable[[Any], Any]) -> Any:
+    """Return call(handle), parking as long as it says EAGAIN. The socket is not in polling mode."""
+    timeout = _gettimeout(sock)
+    deadline = -1.0
+    while True:
+        try:
+            with _Borrowed(sock, timeout) as handle:
+                result = call(handle)
+        except BlockingIOError:
+            pass
+        else:
+            _scheduler.get().spend_budget()
+            return result
+        if deadline < 0:
+            deadline = _deadline(timeout)
+        fd = _fileno(sock)
+        state = _scheduler.get().poller.state(fd)
+        if write:
+            state.writable = False
+        else:
+            state.readable = False
+        wait_socket(sock, fd, write, deadline)
+
+
+# --- the life of a socket
+
+
+def init(
+    sock: Any, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None
+) -> None:
+    """socket.__init__ is wrapped with this: a new fd number has no past."""
+    _scheduler.new_fd(_fileno(sock), fileno is not None)
+
+
+def real_close(sock: Any, _ss: Any = _Socket) -> None:
+    """close(2). Tasks that wait on the socket get a ClosedError. Never switches."""
+    fd = _fileno(sock)
+    if fd >= 0:
+        _scheduler.closing_fd(fd)
+    _ss.close(sock)
+
+
+def detach(sock: Any) -> int:
+    """Give up the fd and return it, open. Tasks that wait on the socket get a ClosedError."""
+    fd = _fileno(sock)
+    if fd >= 0:
+        _scheduler.closing_fd(fd)
+    return _detach(sock)
+
+
+def accept_fd(sock: Any) -> tuple[int, Any]:
+    """Wait for a connection; return its fd and the peer's address. As socket._accept.
+
+    When no fd is left (EMFILE, ENFILE) the connection stays in the backlog, a warning is logged, and
+    accept tries again after a moment, as long as the socket's timeout allows.
+    """
+    timeout = _gettimeout(sock)
+    if timeout == 0:
+        return _accept(sock)  # type: ignore[no-any-return]
+    scheduler = _scheduler.get()
+    deadline = _deadline(timeout)
+    told = False
+    while True:
+        fd = _fileno(sock)
+        state = scheduler.poller.state(fd)
+        if not state.prepared:
+            if timeout is None and fd >= 0:
+                _set_blocking(fd, False)
+            state.prepared = True
+        try:
+            with _Borrowed(sock, timeout) as handle:
+                result: tuple[int, Any] = _accept(handle)
+        except BlockingIOError:
+            state.readable = False
+            wait_socket(sock, fd, False, deadline)
+        except OSError as error:
+            if error.errno == errno.ECONNABORTED:
+                continue  # accept(2): the peer left already; the next one may wait
+            if error.errno not in _NO_FD or scheduler.now() >= deadline:
+                raise
+            if not told:
+                told = True
+                hooks.log_warning(f"accept on fd {fd}: {os.strerror(error.errno)}; trying again")
+            scheduler.sleep_until(min(scheduler.now() + _config.ACCEPT_BACKOFF, deadline))
+        else:
+            scheduler.spend_budget()
+            return result
+
+
+def connect(sock: Any, address: Any) -> None:
+    """connect(2). Switches unless the connection is there at once (Unix sockets, UDP)."""
+    timeout = _gettimeout(sock)
+    if timeout == 0:
+        return _connect(sock, address)
+    deadline = _deadline(timeout)
+    address = resolver.numeric_address(sock, address)
+    fd = _fileno(sock)
+    if fd >= 0:
+        _scheduler.new_fd(fd, True)  # an unconnected socket reports a hang-up: forget it
+    try:
+        _start_connect(sock, address, timeout, fd)
+    except BlockingIOError as error:
+        if error.errno == errno.EAGAIN:  # a Unix socket whose listener's backlog is full
+            return _connect_later(sock, address, timeout, deadline)
+    else:
+        return None
+    while True:
+        # level: what the poller knows is from before the connect
+        wait_socket(sock, fd, True, deadline, level=True)
+        code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        try:
+            _Socket.getpeername(sock)
+        except OSError as error:
+            if error.errno == errno.ENOTCONN:
+                continue  # woken early
+        return None
+
+
+def _start_connect(sock: Any, address: Any, timeout: float | None, fd: int) -> None:
+    """Call connect(2) so that it cannot block; BlockingIOError: it is under way."""
+    if timeout is not None or fd < 0:
+        with _Borrowed(sock, timeout) as handle:
+            _connect(handle, address)
+        return
+    _set_blocking(fd, False)
+    try:
+        _connect(sock, address)
+    finally:
+        _set_blocking(fd, True)
+
+
+def _connect_later(sock: Any, address: Any, timeout: float | None, deadline: float) -> None:
+    """Try a Unix socket's connect again until its listener has room: nothing reports that."""
+    scheduler = _scheduler.get()
+    pause = 0.001
+    while True:
+        if scheduler.now() >= deadline:
+            raise TimeoutError("timed out")
+        scheduler.sleep_until(min(scheduler.now() + pause, deadline))
+        pause = min(pause * 2, 0.05)
+        try:
+            return _start_connect(sock, address, timeout, _fileno(sock))
+        except BlockingIOError:
+            pass
+
+
+def connect_ex(sock: Any, address: Any) -> int:
+    """connect(2); returns 0 or the errno. A timeout is EAGAIN, as in the standard library."""
+    if _gettimeout(sock) == 0:
+        return _connect_ex(sock, address)
+    try:
+        connect(sock, address)
+    except TimeoutError as error:
+        return error.errno or errno.EAGAIN
+    except _socket.gaierror:
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return error.errno
+    return 0
+
+
+# --- receiving and sending
+
+
+def recv(sock: Any, bufsize: int, flags: int = 0) -> bytes:
+    """recv(2). Returns b"" at the end of the stream. Switches only if nothing has come."""
+    if _gettimeout(sock) == 0:
+        return _recv(sock, bufsize, flags)
+    if flags & _socket.MSG_WAITALL and bufsize > 0:
+        data = bytearray(bufsize)
+        return bytes(data[: recv_into(sock, data, bufsize, flags)])
+    data_: bytes = _retry(sock, False, lambda s: _recv(s, bufsize, flags | _DONTWAIT))
+    return data_
+
+
+def recv_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+    """recv(2) into a writable buffer. Returns how many bytes came, 0 at the end of the stream."""
+    if _gettimeout(sock) == 0:
+        return _recv_into(sock, buffer, nbytes, flags)
+    if not flags & _socket.MSG_WAITALL:
+        count: int = _retry(sock, False, lambda s: _recv_into(s, buffer, nbytes, flags | _DONTWAIT))
+        return count
+    with memoryview(buffer).cast("B") as view:
+        wanted = nbytes or len(view)
+        done = 0
+        flags &= ~_socket.MSG_WAITALL
+        while done < wanted:
+            count = recv_into(sock, view[done:wanted], 0, flags)
+            if not count:
+                break
+            done += count
+    return done
+
+
+def recvfrom(sock: Any, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
+    """recvfrom(2). Switches only if nothing has come."""
+    if _gettimeout(sock) == 0:
+        return _recvfrom(sock, bufsize, flags)
+    found: tuple[bytes, Any] = _retry(
+        sock, False, lambda s: _recvfrom(s, bufsize, flags | _DONTWAIT)
+    )
+    return found
+
+
+def recvfrom_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+    """recvfrom(2) into a writable buffer. Switches only if nothing has come."""
+    if _gettimeout(sock) == 0:
+        return _recvfrom_into(sock, buffer, nbytes, flags)
+    found: tuple[int, Any] = _retry(
+        sock, False, lambda s: _recvfrom_into(s, buffer, nbytes, flags | _DONTWAIT)
+    )
+    return found
+
+
+def recvmsg(sock: Any, bufsize: int, ancbufsize: int = 0, flags: int = 0) -> Any:
+    """recvmsg(2). Switches only if nothing has come."""
+    if _gettimeout(sock) == 0:
+        return _recvmsg(sock, bufsize, ancbufsize, flags)
+    return _retry(sock, False, lambda s: _recvmsg(s, bufsize, ancbufsize, flags | _DONTWAIT))
+
+
+def recvmsg_into(sock: Any, buffers: Any, ancbufsize: int = 0, flags: int = 0) -> Any:
+    """recvmsg(2) into writable buffers. Switches only if nothing has come."""
+    if _gettimeout(sock) == 0:
+        return _recvmsg_into(sock, buffers, ancbufsize, flags)
+    buffers = list(buffers)  # an iterator is used up by the first try
+    return _retry(sock, False, lambda s: _recvmsg_into(s, buffers, ancbufsize, flags | _DONTWAIT))
+
+
+def send(sock: Any, data: Any, flags: int = 0) -> int:
+    """send(2). Returns how many bytes were taken. Switches only if there is no room for any."""
+    if _gettimeout(sock) == 0:
+        return _send(sock, data, flags)
+    count: int = _retry(sock, True, lambda s: _send(s, data, flags | _DONTWAIT))
+    return count
+
+
+def sendall(sock: Any, data: Any, flags: int = 0) -> None:
+    """send(2) until everything is sent. Switches only if there is no room.
+
+    Raises    TimeoutError: it took longer than the socket's timeout in all; some may have been sent
+    """
+    if _gettimeout(sock) == 0:
+        return _Socket.sendall(sock, data, flags)
+    timeout = _gettimeout(sock)
+    deadline = _deadline(timeout)
+    with memoryview(data) as view, view.cast("B") as octets:
+        done, size = 0, len(octets)
+        while True:
+            try:
+                with _Borrowed(sock, timeout) as handle:
+                    done += _send(handle, octets[done:], flags | _DONTWAIT)
+            except BlockingIOError:
+                fd = _fileno(sock)
+                _scheduler.get().poller.state(fd).writable = False
+                wait_socket(sock, fd, True, deadline)
+            if done >= size:
+                break
+    _scheduler.get().spend_budget()
+    return None
+
+
+def sendto(sock: Any, data: Any, *args: Any) -> int:
+    """sendto(2): sendto(data, [flags,] address). Switches if there is no room, or for a name."""
+    if _gettimeout(sock) == 0 or not 1 <= len(args) <= 2:
+        return _sendto(sock, data, *args)
+    flags = args[0] if len(args) == 2 else 0
+    address = resolver.numeric_address(sock, args[-1])
+    count: int = _retry(sock, True, lambda s: _sendto(s, data, flags | _DONTWAIT, address))
+    return count
+
+
+def sendmsg(
+    sock: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None
+) -> int:
+    """sendmsg(2). Switches only if there is no room for any byte."""
+    if _gettimeout(sock) == 0:
+        return _sendmsg(sock, buffers, ancdata, flags, address)
+    buffers, ancdata = list(buffers), list(ancdata)  # iterators are used up by the first try
+    count: int = _retry(
+        sock, True, lambda s: _sendmsg(s, buffers, ancdata, flags | _DONTWAIT, address)
+    )
+    return count
+
+
+def sendfile_in_kernel(sock: Any, file: Any, offset: int = 0, count: int | None = None) -> int:
+    """sendfile(2). As socket._sendfile_use_sendfile, which socket.sendfile calls."""
+    from socket import _GiveupOnSendfile  # type: ignore[attr-defined]
+
+    sock._check_sendfile_params(file, offset, count)
+    fd = _fileno(sock)
+    try:
+        source = file.fileno()
+        info = os.fstat(source)
+    except (AttributeError, OSError) as error:
+        raise _GiveupOnSendfile(error) from None  # not a regular file
+    if not stat.S_ISREG(info.st_mode):
+        raise _GiveupOnSendfile(OSError(errno.EINVAL, "not a regular file"))
+    timeout = _gettimeout(sock)
+    if timeout == 0:
+        raise ValueError("non-blocking sockets are not supported")
+    if not info.st_size:
+        return 0
+    deadline = _deadline(timeout)
+    # sendfile(2) sends at most 0x7ffff000 bytes; a page less than 1 GiB is the library's own bound
+    block = min(count or info.st_size, 2**30)
+    total = 0
+    try:
+        while count is None or total < count:
+            step = block if count is None else min(count - total, block)
+            try:
+                sent = _sendfile_once(fd, source, offset, step, timeout)
+            except BlockingIOError:
+                _scheduler.get().poller.state(fd).writable = False
+                wait_socket(sock, fd, True, deadline)
+                continue
+            except OSError as error:
+                if not total:
+                    raise _GiveupOnSendfile(error) from None
+                raise
+            if not sent:
+                break
+            offset += sent
+            total += sent
+            _scheduler.get().spend_budget()
+        return total
+    finally:
+        if total > 0 and hasattr(file, "seek"):
+            file.seek(offset)
+
+
+def _sendfile_once(fd: int, source: int, offset: int, count: int, timeout: float | None) -> int:
+    """Call sendfile(2) so that it cannot block on the socket."""
+    if timeout is not None:
+        return _sendfile(fd, source, offset, count)
+    _set_blocking(fd, False)
+    try:
+        return _sendfile(fd, source, offset, count)
+    finally:
+        _set_blocking(fd, True)

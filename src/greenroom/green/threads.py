@@ -1,0 +1,173 @@
+"""_thread's functions, made of tasks: a thread that a program starts is a task.  layer: green
+
+Only the leaves are replaced. threading.Thread, Timer, Condition, Event, Barrier and queue.Queue are
+the standard library's Python code, running on these. Up to 3.12 a thread's end is seen through the
+lock of _set_sentinel(), from 3.13 on through a _ThreadHandle.
+"""
+
+import contextvars
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from greenroom import _originals
+from greenroom.core import hooks
+from greenroom.core import scheduler as _scheduler
+from greenroom.core.task import Task
+from greenroom.sync.event import Event
+from greenroom.sync.lock import Lock
+
+_sentinels: dict[int, Lock] = {}  # by the ident of the task
+_started: set[Task] = set()
+
+
+def get_ident() -> int:
+    """Return a number that no other running thread or task has. Never switches."""
+    scheduler = _scheduler.get()
+    current = scheduler.current
+    if current is scheduler.main:
+        return _originals.get_ident()
+    return id(current)
+
+
+def start_new_thread(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, /
+) -> int:
+    """Start a task that calls function(*args, **kwargs); return its ident. Never switches."""
+    if not callable(function):
+        raise TypeError("first arg must be callable")
+    if not isinstance(args, tuple):
+        raise TypeError("2nd arg must be a tuple")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError("optional 3rd arg must be a dictionary")
+    return id(_start(function, args, kwargs or {}))
+
+
+def _start(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
+    name = getattr(function, "__qualname__", None) or repr(function)
+    owner = getattr(function, "__self__", None)
+    if owner is not None and hasattr(owner, "name"):
+        name = str(owner.name)  # threading.Thread._bootstrap
+    # A thread starts with an empty context, a task with a copy: this is a thread.
+    task = _scheduler.get().spawn(
+        _thread_main, (function, args, kwargs), name, contextvars.Context()
+    )
+    _started.add(task)
+    task.add_done_callback(_thread_ended)
+    return task
+
+
+def _thread_main(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    try:
+        function(*args, **kwargs)
+    except SystemExit:
+        pass  # ends the thread alone
+    except Exception as error:
+        hooks.log_error(f"thread {function!r} failed", error)
+
+
+def _thread_ended(task: Task) -> None:
+    _started.discard(task)
+    sentinel = _sentinels.pop(id(task), None)
+    if sentinel is not None and sentinel.locked():
+        sentinel.release()
+
+
+def thread_count() -> int:
+    """Return how many threads were started and have not ended."""
+    return len(_started)
+
+
+def set_sentinel() -> Lock:
+    """Return a lock that is released when the calling thread ends (Python 3.11 and 3.12)."""
+    lock = Lock()
+    scheduler = _scheduler.get()
+    if scheduler.current is not scheduler.main:
+        _sentinels[id(scheduler.current)] = lock
+    return lock
+
+
+class ThreadHandle:
+    """_thread._ThreadHandle of Python 3.13: a thread to join."""
+
+    def __init__(self) -> None:
+        self.ident = 0
+        self._done = Event()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended, or timeout seconds."""
+        if self.ident == get_ident() and not self._done.is_set():
+            raise RuntimeError("Cannot join current thread")
+        self._done.wait(None if timeout is None or timeout < 0 else timeout)
+
+    def is_done(self) -> bool:
+        """Return whether it has ended."""
+        return self._done.is_set()
+
+    def _set_done(self) -> None:
+        self._done.set()
+
+
+_joinable: set[ThreadHandle] = set()  # those that threading._shutdown() waits for
+
+
+def start_joinable_thread(
+    function: Callable[[], Any], handle: ThreadHandle | None = None, daemon: bool = True
+) -> ThreadHandle:
+    """_thread.start_joinable_thread of Python 3.13. Never switches."""
+    if handle is None:
+        handle = ThreadHandle()
+    elif handle.ident:
+        raise RuntimeError("thread already started")
+    task = _start(function, (), {})
+    handle.ident = id(task)
+    if not daemon:
+        _joinable.add(handle)
+
+    def ended(task: Task) -> None:
+        _joinable.discard(handle)
+        handle._set_done()
+
+    task.add_done_callback(ended)
+    return handle
+
+
+def make_thread_handle(ident: int) -> ThreadHandle:
+    """_thread._make_thread_handle of Python 3.13: a handle of a thread that runs already."""
+    handle = ThreadHandle()
+    handle.ident = ident
+    return handle
+
+
+def shutdown() -> None:
+    """_thread._shutdown of Python 3.13: wait for every thread that is not a daemon."""
+    while _joinable:
+        next(iter(_joinable)).join()
+
+
+def forget_dummy(init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Wrap threading._DummyThread.__init__: forget the entry when the task ends.
+
+    current_thread() in a task that is no Thread makes one. The next task may have the same ident.
+    """
+
+    def __init__(self: Any) -> None:
+        init(self)
+        scheduler = _scheduler.get()
+        task = scheduler.current
+        if task is scheduler.main:
+            return
+        active = sys.modules["threading"]._active  # type: ignore[attr-defined]
+        ident = self.ident
+
+        def forget(task: Task) -> None:
+            if active.get(ident) is self:
+                del active[ident]
+
+        if task.locals is None:
+            task.locals = []
+        task.locals.append(forget)
+
+    return __init__

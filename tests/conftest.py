@@ -1,0 +1,32 @@
+"""Fixtures of all tests. Every test must leave the scheduler as it found it: no task, no fd wait."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+import greenroom
+from greenroom.core import scheduler as _scheduler
+from greenroom.testing.clock import VirtualClock
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves tasks alive; end them, so that the next test starts clean."""
+    yield
+    scheduler = _scheduler.get()
+    left = [task for task in scheduler.tasks() if task is not scheduler.main]
+    if left:
+        described = ", ".join(map(repr, left))
+        for task in left:
+            task.kill()
+        greenroom.joinall(left, timeout=5)
+        pytest.fail(f"tasks were left behind: {described}")
+    gc.collect()
+
+
+@pytest.fixture
+def clock() -> Iterator[VirtualClock]:
+    """The scheduler's time is virtual: sleeps and timeouts take none."""
+    with VirtualClock() as clock:
+        yield clock
