@@ -29,6 +29,7 @@ COMPILED = [
     "sync/event.py",
     "sync/lock.py",
     "sync/queue.py",
+    "sync/wait.py",
     "green/fastsocket.pyx",
 ]
 

@@ -4,7 +4,11 @@ cdef object current_greenlet()
 cdef int switch(object target) except -1
 cdef double monotonic() noexcept
 cdef object copy_context()
-cdef object call_in_context(object context, object fn, tuple args)
+cdef object call_in_context(object context, object fn, object args)
+cdef object take_error()
+cdef untrack(object thing)
+cdef track(object thing)
+cdef object name_of(object fn)
 cdef object thread_scheduler()
 cdef bint is_thread_scheduler(object scheduler) noexcept
 cpdef object adopt_scheduler(object scheduler)

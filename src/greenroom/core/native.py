@@ -21,8 +21,12 @@ __all__ = [
     "disown_scheduler",
     "is_thread_scheduler",
     "monotonic",
+    "name_of",
     "switch",
+    "take_error",
     "thread_scheduler",
+    "track",
+    "untrack",
 ]
 
 _locals = _thread._local()
@@ -34,8 +38,33 @@ def switch(target: Any) -> None:
 
 
 def call_in_context(context: Context, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """Return fn(*args), called in context; RuntimeError if that context is already entered."""
-    return context.run(fn, *args)
+    """Return fn(*args), called in context. What it raises is left for take_error()."""
+    try:
+        return context.run(fn, *args)
+    except BaseException as error:
+        _locals.raised = error
+        return None
+
+
+def take_error() -> BaseException | None:
+    """Return what the call before raised, or None."""
+    error: BaseException | None = getattr(_locals, "raised", None)
+    _locals.raised = None
+    return error
+
+
+def untrack(thing: Any) -> None:
+    """Nothing: only C can take an object from the garbage collector's lists."""
+
+
+def track(thing: Any) -> None:
+    """Nothing, as untrack()."""
+
+
+def name_of(fn: Any) -> str:
+    """Return fn.__name__, "task" if it has none."""
+    name: str = getattr(fn, "__name__", "task")
+    return name
 
 
 def thread_scheduler() -> Any:

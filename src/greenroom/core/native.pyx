@@ -5,7 +5,7 @@ native.py is the same in Python and is what an uncompiled install imports: whate
 is added there. Nothing in this file knows what a task is.
 """
 
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_DECREF, PyObject
 
 from greenroom.core.cgreenlet cimport (
     PyGreenlet_GetCurrent,
@@ -31,26 +31,54 @@ cdef extern from *:
         return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
     }
 
-    /* As context.run(fn, *args), without building a bound method and a second argument tuple. */
-    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args)
+    /* context.run(fn, *args), without building a bound method and a second argument tuple. What it
+     * raises is returned in *error. Every frame below a parked task is copied at each switch and
+     * kept while it is parked, so this one is small, and the caller needs no try block. */
+    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args,
+                                       PyObject **error)
     {
-        PyObject *result;
-        if (PyContext_Enter(context) < 0)
-            return NULL;
-        result = PyObject_Call(fn, args, NULL);
-        if (PyContext_Exit(context) < 0)
-            Py_CLEAR(result);
-        return result;
+        PyObject *result = NULL, *type, *value, *traceback;
+        if (PyContext_Enter(context) == 0) {
+            result = PyObject_Call(fn, args, NULL);
+            if (PyContext_Exit(context) < 0)
+                Py_CLEAR(result);
+        }
+        if (result != NULL)
+            return result;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback != NULL)
+            PyException_SetTraceback(value, traceback);
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        Py_XDECREF(*error);
+        *error = value;
+        Py_RETURN_NONE;
+    }
+
+    static PyObject *greenroom_function_name(PyObject *fn)
+    {
+        PyObject *name = ((PyFunctionObject *)fn)->func_name;
+        Py_INCREF(name);
+        return name;
     }
     """
     PyObject *greenroom_thread_scheduler
     double greenroom_monotonic() noexcept
-    object greenroom_call_in(object context, object fn, object args)
+    object greenroom_call_in(object context, object fn, object args, PyObject **error)
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
+    void PyObject_GC_UnTrack(void *thing)
+    void PyObject_GC_Track(void *thing)
+    bint PyObject_GC_IsTracked(object thing)
+    bint PyFunction_Check(object thing)
+    object greenroom_function_name(object fn)
 
 
 PyGreenlet_Import()
+
+# SAFETY: owned; set and taken under the GIL, with nothing run in between.
+cdef PyObject *raised = NULL
 
 
 cdef object current_greenlet():
@@ -74,9 +102,38 @@ cdef object copy_context():
     return PyContext_CopyCurrent()
 
 
-cdef object call_in_context(object context, object fn, tuple args):
-    """Return fn(*args), called in context; RuntimeError if that context is already entered."""
-    return greenroom_call_in(context, fn, args)
+cdef object call_in_context(object context, object fn, object args):
+    """Return fn(*args), called in context. What it raises is left for take_error()."""
+    return greenroom_call_in(context, fn, args, &raised)
+
+
+cdef object take_error():
+    """Return what the call before raised, or None."""
+    global raised
+    if raised == NULL:
+        return None
+    error = <object>raised
+    Py_DECREF(error)
+    raised = NULL
+    return error
+
+
+cdef untrack(object thing):
+    """Let the garbage collector not visit thing. What it refers to counts as reachable then."""
+    PyObject_GC_UnTrack(<void *>thing)
+
+
+cdef track(object thing):
+    """Let the garbage collector visit thing again."""
+    if not PyObject_GC_IsTracked(thing):
+        PyObject_GC_Track(<void *>thing)
+
+
+cdef object name_of(object fn):
+    """Return fn.__name__, "task" if it has none."""
+    if PyFunction_Check(fn):
+        return greenroom_function_name(fn)
+    return getattr(fn, "__name__", "task")
 
 
 # --- one scheduler a thread -------------------------------------------------------------------

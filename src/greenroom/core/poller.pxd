@@ -3,6 +3,7 @@ cimport cython
 from greenroom.core.waitqueue cimport Waiter, WaitQueue
 
 
+@cython.final
 cdef class FdState:
     cdef readonly int fd
     cdef readonly unsigned int generation

@@ -14,11 +14,13 @@ cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS
 cdef double FOREVER
 
 
+@cython.final
 cdef class Carrier:
     cdef readonly object greenlet
     cdef readonly Task task
 
 
+@cython.final
 cdef class Scheduler:
     cdef readonly Task current
     cdef readonly Task main

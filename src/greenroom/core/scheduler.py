@@ -504,12 +504,11 @@ class Scheduler:
             return
         task.state = _task.RUNNABLE
         task.greenlet = None
-        try:
-            outcome = native.call_in_context(task.context, task.fn, task.args)
-        except BaseException as error:
-            self.finish(task, None, self.judge(task, error))
-        else:
-            self.finish(task, outcome, None)
+        outcome = native.call_in_context(task.context, task.fn, task.args)
+        failure = native.take_error()
+        if failure is not None:
+            failure = self.judge(task, failure)
+        self.finish(task, outcome, failure)
 
     def judge(self, task: Task, error: BaseException) -> BaseException:
         """Decide what the error means that ended task; log it if nobody will ask for it."""
@@ -531,7 +530,9 @@ class Scheduler:
         task.fn = task.context = task.greenlet = task.scope = None
         task.args = ()
         if task.number:  # the label is fn: do not keep alive what it is bound to
-            task.label = getattr(task.label, "__name__", "task")
+            task.label = native.name_of(task.label)
+        if outcome is not None or failure is not None:
+            native.track(task)  # from now on it may be part of a cycle
         if task.index >= 0:
             self.timers.remove(task)
         if task.locals is not None:

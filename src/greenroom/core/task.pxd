@@ -8,8 +8,11 @@ from greenroom.core.waitqueue cimport Waiter, WaitQueue
 
 cdef int NEW, RUNNABLE, PARKED, DONE
 cdef double FOREVER
+cdef bint COMPILED
 
 
+@cython.final
+@cython.freelist(256)
 cdef class Task(Waiter):
     cdef readonly object scheduler
     cdef readonly int state

@@ -12,6 +12,7 @@ cdef class Timed:
     cdef Py_ssize_t index
 
 
+@cython.final
 cdef class TimerHeap:
     cdef list heap
     cdef long long seq

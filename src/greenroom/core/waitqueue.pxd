@@ -9,6 +9,7 @@ cdef class Waiter(Timed):
     cdef readonly WaitQueue queue
 
 
+@cython.final
 cdef class WaitQueue:
     cdef readonly Waiter head
     cdef Waiter tail

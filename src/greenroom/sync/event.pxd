@@ -5,6 +5,7 @@ from greenroom.core.scheduler cimport Scheduler
 from greenroom.core.waitqueue cimport WaitQueue
 
 
+@cython.final
 cdef class Event:
     cdef bint flag
     cdef WaitQueue waiters
@@ -15,6 +16,7 @@ cdef class Event:
     cpdef set(self)
 
 
+@cython.final
 cdef class Result:
     cdef bint settled
     cdef object value

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from greenroom.core import scheduler as _scheduler
+from greenroom.core import task as _task
 from greenroom.core.task import Task
 from greenroom.core.timers import FOREVER
 from greenroom.sync.queue import SimpleQueue
@@ -21,18 +22,17 @@ def joinall(
     Raises       TypeError: one is not a Task
     Switches     only if one has not ended
     """
-    tasks = _checked(tasks)
+    found = _checked(tasks)
     if raise_error:
-        for task in as_completed(tasks, timeout, _silent=True):
+        for task in as_completed(found, timeout, _silent=True):
             if task.exception is not None:
                 raise task.exception
     else:
-        scheduler = _scheduler.get()
-        deadline = scheduler.deadline_after(timeout)
-        for task in tasks:
-            if not task.done and not task.join(_remaining(deadline)):
+        deadline = _scheduler.get().deadline_after(timeout)
+        for task in found:
+            if task.state != _task.DONE and not task.join(_remaining(deadline)):
                 break
-    return [task for task in tasks if task.done]
+    return [task for task in found if task.state == _task.DONE]
 
 
 def wait(
@@ -48,7 +48,7 @@ def wait(
     Raises    ValueError: count is more than there are tasks
     Switches  only if not enough have ended
     """
-    tasks = _checked(tasks)
+    tasks = list(dict.fromkeys(_checked(tasks)))  # each once
     wanted = {"all": len(tasks), "any": min(1, len(tasks))}.get(count, count)  # type: ignore[arg-type]
     if not isinstance(wanted, int):
         raise TypeError(f'count is a number, "any" or "all", not {count!r}')
@@ -75,7 +75,7 @@ def as_completed(
     Raises    TimeoutError: the time was over before all had ended
     Switches  at each step, if no further task has ended
     """
-    tasks = _checked(tasks)
+    tasks = list(dict.fromkeys(_checked(tasks)))  # each once
     deadline = _scheduler.get().deadline_after(timeout)
     return _as_completed(tasks, deadline, timeout, _silent)
 
@@ -102,8 +102,8 @@ def _as_completed(
 
 
 def _checked(tasks: Iterable[Task]) -> list[Task]:
-    """Return the tasks as a list, each once."""
-    found = list({id(task): task for task in tasks}.values())
+    """Return the tasks as a list."""
+    found = list(tasks)
     for task in found:
         if not isinstance(task, Task):
             raise TypeError(f"cannot wait for {task!r}: it is not a Task; give what spawn returned")
