@@ -15,12 +15,6 @@ cdef double FOREVER
 
 
 @cython.final
-cdef class Carrier:
-    cdef readonly object greenlet
-    cdef readonly Task task
-
-
-@cython.final
 cdef class Scheduler:
     cdef readonly Task current
     cdef readonly Task main
@@ -31,7 +25,7 @@ cdef class Scheduler:
     cdef public object clock
     cdef object hub
     cdef list idle
-    cdef readonly set carriers
+    cdef Task newest
     cdef object inbox
     cdef bint sleeping
     cdef bint in_poll
@@ -81,14 +75,19 @@ cdef class Scheduler:
     @cython.locals(waiter=Waiter)
     cdef take_woken(self)
     cdef run_task(self, Task task)
+    cdef settle(self, Task task, object outcome, object failure)
     @cython.locals(waiter=Waiter)
-    cdef finish(self, Task task, object outcome, object failure)
+    cpdef finish(self, Task task, object outcome, object failure)
     cpdef interrupt(self, Task task)
     cpdef post(self, object message)
     cpdef throw(self, Task task, object error)
     cpdef drop_fd(self, int fd, object closer)
 
 
+@cython.locals(task=Task)
+cpdef hub_main(Scheduler scheduler)
+@cython.locals(scheduler=Scheduler, task=Task)
+cpdef carrier_main()
 @cython.locals(task=Task)
 cpdef fail(Waiter waiter, object error)
 @cython.locals(scheduler=Scheduler)

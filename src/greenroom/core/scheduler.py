@@ -62,17 +62,6 @@ IDLE_CARRIERS = _config.IDLE_CARRIERS
 _schedulers: "set[Scheduler]" = set()
 
 
-class Carrier:
-    """A greenlet that runs task after task, and the task it is running."""
-
-    greenlet: Any
-    task: "Task | None"
-
-    def __init__(self, greenlet: Any) -> None:
-        self.greenlet = greenlet
-        self.task = None
-
-
 class Scheduler:
     """The tasks of one OS thread. Use get(); the public functions call it for you.
 
@@ -80,9 +69,10 @@ class Scheduler:
     main      the code that was running when the scheduler was made
     ready     tasks whose turn will come: NEW and RUNNABLE ones
     clock     None, or a stand-in for the time (testing.VirtualClock)
-    idle      carriers without a task, the last used last: its memory is still warm
-    carriers  all carriers. This keeps every parked task alive: a suspended greenlet that the garbage
-              collector finds would be killed by it, in the middle of anything
+    idle      carriers (greenlets) without a task, the last used last: its memory is still warm
+    newest    the head of the list of all tasks alive, linked by task.older and task.newer. It keeps
+              every parked task alive: a suspended greenlet that the garbage collector finds would be
+              killed by it, in the middle of anything
     inbox     from other threads: a Task to make ready, or (fn, args) to call
     sleeping  the poller waits, so whoever adds to inbox must wake it
     in_poll   the loop runs between two tasks; nothing called from here may wait
@@ -102,8 +92,8 @@ class Scheduler:
     wakeup: WakeUp
     clock: Any
     hub: Any
-    idle: list[Carrier]
-    carriers: set[Carrier]
+    idle: list[Any]
+    newest: Task | None
     inbox: "deque[Any]"
     sleeping: bool
     in_poll: bool
@@ -127,7 +117,7 @@ class Scheduler:
         self.poller = poller_type(self.wakeup.fd)
         self.clock = None
         self.idle = []
-        self.carriers = set()
+        self.newest = None
         self.inbox = deque()
         self.sleeping = self.in_poll = self.interrupted = self.in_run = False
         self.ticks = POLL_INTERVAL
@@ -145,8 +135,8 @@ class Scheduler:
         root = native.current_greenlet()
         while root.parent is not None:
             root = root.parent
-        self.hub = greenlet(self.hub_main, root)
-        native.switch(self.hub)
+        self.hub = greenlet(hub_main, root)
+        self.hub.switch(self)
 
     def here(self) -> "Scheduler":
         """Return the scheduler of the calling thread."""
@@ -190,6 +180,10 @@ class Scheduler:
         if name is None:
             task.number = self.spawned
         self.live += 1
+        task.older = self.newest
+        if task.older is not None:
+            task.older.newer = task
+        self.newest = task
         self.ready.append(task)
         return task
 
@@ -365,7 +359,7 @@ class Scheduler:
         if task.greenlet is not None:
             native.switch(task.greenlet)
         elif self.idle:
-            native.switch(self.idle.pop().greenlet)
+            native.switch(self.idle.pop())
         else:
             native.switch(self.hub)
 
@@ -466,49 +460,19 @@ class Scheduler:
 
     # --- carriers
 
-    def hub_main(self) -> None:
-        """The hub: start carriers, and pass the turn on when one ends."""
-        native.switch(self.main.greenlet)
-        while True:
-            task = self.current
-            if task.greenlet is not None:
-                native.switch(task.greenlet)
-            else:
-                native.switch(greenlet(self.carrier_main, self.hub))
-
-    def carrier_main(self) -> None:
-        """A carrier: run self.current, then whatever is NEW; wait in idle otherwise."""
-        carrier = Carrier(native.current_greenlet())
-        self.carriers.add(carrier)
-        while True:
-            task = self.current
-            carrier.task = task
-            self.run_task(task)
-            if not native.is_thread_scheduler(self):
-                end_forked_child(task)
-            carrier.task = None
-            task = self.next_task()
-            self.current = task
-            if task.greenlet is None:
-                continue
-            if len(self.idle) >= IDLE_CARRIERS:
-                break  # the hub takes over
-            self.idle.append(carrier)
-            native.switch(task.greenlet)
-        self.carriers.discard(carrier)
-
     def run_task(self, task: Task) -> None:
         """Call the task's function, and settle what came of it."""
-        if task.killed:
-            self.finish(task, None, TaskKilled(f"{task.name} was killed before it ran"))
-            return
         task.state = _task.RUNNABLE
-        task.greenlet = None
         outcome = native.call_in_context(task.context, task.fn, task.args)
-        failure = native.take_error()
+        self.settle(task, outcome, native.take_error())
+
+    def settle(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
+        """End a task whose function has returned or raised."""
         if failure is not None:
             failure = self.judge(task, failure)
         self.finish(task, outcome, failure)
+        if not native.is_thread_scheduler(self):
+            end_forked_child(task)
 
     def judge(self, task: Task, error: BaseException) -> BaseException:
         """Decide what the error means that ended task; log it if nobody will ask for it."""
@@ -527,6 +491,7 @@ class Scheduler:
         task.outcome = outcome
         task.failure = failure
         task.state = _task.DONE
+        native.track(task.context)  # its deallocator expects that
         task.fn = task.context = task.greenlet = task.scope = None
         task.args = ()
         if task.number:  # the label is fn: do not keep alive what it is bound to
@@ -540,6 +505,13 @@ class Scheduler:
                 forget(task)
             task.locals = None
         self.live -= 1
+        if task.newer is None:
+            self.newest = task.older
+        else:
+            task.newer.older = task.older
+        if task.older is not None:
+            task.older.newer = task.newer
+        task.older = task.newer = None
         if task.joiners is not None:
             while (waiter := task.joiners.popleft()) is not None:
                 unpark(waiter)  # type: ignore[arg-type]
@@ -551,13 +523,14 @@ class Scheduler:
     # --- looking at it
 
     def tasks(self) -> list[Task]:
-        """Return every task that has not ended, main first."""
-        found = [self.main]
-        found += [carrier.task for carrier in self.carriers if carrier.task is not None]
-        known = set(map(id, found))
-        for waiter in self.ready.waiters():
-            if id(waiter) not in known:
-                found.append(waiter)  # type: ignore[arg-type]
+        """Return every task that has not ended: main, then the others from old to new."""
+        found = []
+        task = self.newest
+        while task is not None:
+            found.append(task)
+            task = task.older
+        found.append(self.main)
+        found.reverse()
         return found
 
     def is_deadlock(self) -> bool:
@@ -630,14 +603,10 @@ class Scheduler:
 
     def close(self) -> None:
         """Give back carriers and fds. No task may be left. The thread may make a new one later."""
-        for carrier in self.idle:
-            carrier.greenlet.parent = native.current_greenlet()
-            carrier.greenlet.throw()
-            self.carriers.discard(carrier)
+        for suspended in (*self.idle, self.hub):
+            suspended.parent = native.current_greenlet()
+            suspended.throw()
         self.idle.clear()
-        if not self.carriers:
-            self.hub.parent = native.current_greenlet()
-            self.hub.throw()
         self.close_fds()
         if native.is_thread_scheduler(self):
             native.disown_scheduler()
@@ -648,6 +617,39 @@ class Scheduler:
             _schedulers.discard(self)
             self.poller.close()
             self.wakeup.close()
+
+
+def hub_main(scheduler: Scheduler) -> None:
+    """The hub: start carriers, and pass the turn on when one ends."""
+    native.switch(scheduler.main.greenlet)
+    while True:
+        task = scheduler.current
+        if task.greenlet is not None:
+            native.switch(task.greenlet)
+        else:
+            native.switch(greenlet(carrier_main, scheduler.hub))
+
+
+def carrier_main() -> None:
+    """A carrier: run the current task, then whatever is NEW; wait in idle otherwise.
+
+    A function, not a method, and no bigger than this: its C frames lie below every parked task.
+    """
+    scheduler = get()
+    while True:
+        task = scheduler.current
+        if task.killed:
+            scheduler.finish(task, None, TaskKilled(f"{task.name} was killed before it ran"))
+        else:
+            scheduler.run_task(task)
+        task = scheduler.next_task()
+        scheduler.current = task
+        if task.greenlet is None:
+            continue
+        if len(scheduler.idle) >= IDLE_CARRIERS:
+            return  # the hub takes over
+        scheduler.idle.append(native.current_greenlet())
+        native.switch(task.greenlet)
 
 
 def shielded(task: Task) -> bool:

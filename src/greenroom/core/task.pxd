@@ -29,6 +29,8 @@ cdef class Task(Waiter):
     cdef public bint killed
     cdef public bint observed
     cdef readonly Scope scope
+    cdef Task older
+    cdef Task newer
     cdef WaitQueue joiners
     cdef list callbacks
     cdef object outcome

@@ -28,7 +28,7 @@ _STATE_NAMES = ("new", "runnable", "parked", "done")
 COMPILED = native.compiled()
 
 _NONE = ("prev", "next", "queue", "greenlet", "reason", "value", "error", "pending", "scope")
-_NONE += ("joiners", "callbacks", "outcome", "failure", "locals")
+_NONE += ("older", "newer", "joiners", "callbacks", "outcome", "failure", "locals")
 
 
 class Task(Waiter):
@@ -62,6 +62,8 @@ class Task(Waiter):
     callbacks: "list[Callable[[Task], object]] | None"
     outcome: Any
     failure: BaseException | None
+    older: "Task | None"
+    newer: "Task | None"
     locals: list[Any] | None
     label: object
     number: int  # among the scheduler's tasks; 0 if the name was given
@@ -230,8 +232,8 @@ def new_task(
 ) -> Task:
     """Make a task that has not run. Fields are set here, not in __init__: it is on the hot path.
 
-    The garbage collector does not see a task until it is done: until then the scheduler holds it, and
-    to walk over it at each collection would cost a third of a spawn. See Scheduler.finish().
+    The garbage collector does not see a task, and its copy of the context, until it is done: until then
+    the scheduler holds it, and to walk over both would cost a third of a spawn (Scheduler.finish()).
     """
     task = Task.__new__(Task)
     if not COMPILED:  # where the fields of a new object are None and 0 by themselves
@@ -246,7 +248,10 @@ def new_task(
     task.scheduler = scheduler
     task.fn = fn
     task.args = args
-    task.context = native.copy_context() if context is None else context
+    if context is None:
+        context = native.copy_context()
+        native.untrack(context)
+    task.context = context
     task.label = name
     return task
 
