@@ -1,4 +1,4 @@
-"""Fixtures of all tests. Every test must leave the scheduler as it found it: no task, no fd wait."""
+"""Fixtures of all tests. Each must leave the scheduler as it found it: no task, no fd wait."""
 
 import gc
 from collections.abc import Iterator

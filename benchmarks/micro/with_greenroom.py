@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable
 
-import greenroom
 from common import (
     BATCH,
     FOR_EVER_S,
@@ -18,6 +17,8 @@ from common import (
     main,
     rss_bytes,
 )
+
+import greenroom
 
 
 def trivial() -> None:

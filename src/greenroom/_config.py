@@ -32,7 +32,7 @@ DEBUG = bool(_env_int("GREENROOM_DEBUG", 0))
 # library, which the tests use as an oracle.
 POLLER = _env_choice("GREENROOM_POLLER", ("auto", "epoll", "selectors"))
 
-# GREENROOM_ARENA=0: leave the interpreter's arena allocator alone (a greenlet then costs 8 us more).
+# GREENROOM_ARENA=0: leave the interpreter's arena allocator alone (a greenlet costs 8 us more).
 ARENA = bool(_env_int("GREENROOM_ARENA", 1))
 
 # Threads for name look-ups and other calls that cannot park. Go's and libuv's default is 4; a

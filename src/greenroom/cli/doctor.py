@@ -18,7 +18,9 @@ def lines() -> list[str]:
     poller = getattr(type(_scheduler.get().poller), "name", "?")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     slab = "in use" if arena.statistics() else "not in use"
-    how = "yes" if compiled else "no: no C compiler was found when it was installed, so it is slower"
+    how = (
+        "yes" if compiled else "no: no C compiler was found when it was installed, so it is slower"
+    )
     return [
         f"Python     {platform.python_version()} ({sys.implementation.name}), {sys.executable}",
         f"greenlet   {greenlet.__version__}",

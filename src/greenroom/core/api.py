@@ -24,7 +24,9 @@ def spawn(
     Switches  never
     """
     if not callable(fn):
-        raise TypeError(f"cannot spawn {fn!r}: it is not callable; give the function, then its args")
+        raise TypeError(
+            f"cannot spawn {fn!r}: it is not callable; give the function, then its args"
+        )
     return _scheduler.get().spawn(fn, args, name, context)
 
 

@@ -36,7 +36,9 @@ class _Values:
             task.locals = []
         elif len(task.locals) % 64 == 63:
             # Those whose local object has died; main would collect them for ever.
-            task.locals = [fn for fn in task.locals if fn.__closure__[0].cell_contents() is not None]
+            task.locals = [
+                fn for fn in task.locals if fn.__closure__[0].cell_contents() is not None
+            ]
         task.locals.append(forget)
         return values
 
@@ -76,12 +78,16 @@ class local:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+            raise AttributeError(
+                f"{type(self).__name__!r} object attribute '__dict__' is read-only"
+            )
         _enter(self)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+            raise AttributeError(
+                f"{type(self).__name__!r} object attribute '__dict__' is read-only"
+            )
         _enter(self)
         object.__delattr__(self, name)

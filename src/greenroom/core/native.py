@@ -4,8 +4,7 @@ The twin of native.pyx for an install without a compiler: the same names, the sa
 """
 
 import _thread
-from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
@@ -37,7 +36,7 @@ def switch(target: Any) -> None:
     target.switch()
 
 
-def call_in_context(context: Context, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def call_in_context(context: Any, fn: Any, args: tuple[Any, ...]) -> Any:
     """Return fn(*args), called in context. What it raises is left for take_error()."""
     try:
         return context.run(fn, *args)

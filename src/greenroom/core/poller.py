@@ -8,8 +8,8 @@ The scheduler owns one poller and calls, from its own thread only:
   poll(timeout)             take what happened, waiting at most timeout seconds (FOREVER: no limit)
 
 poll() calls fired() for each fd: it sets `readable`/`writable` and moves every task that waits in
-that direction to `woken`, from where the scheduler makes them ready. All of them: an event may stand
-for several connections or messages, and who finds nothing left just parks again.
+that direction to `woken`, from where the scheduler makes them ready. All of them: an event may
+stand for several connections or messages, and who finds nothing left just parks again.
 
 Two protocols of waiting:
   edge   the caller has just seen EAGAIN, wrote False to readable (or writable), then parks.

@@ -30,7 +30,7 @@ def describe(reason: object) -> str:
         return text
     # A Task waited for shows its name only: two that wait for each other must not recurse.
     if hasattr(reason, "state_name"):
-        return f"the end of <Task {reason.name}>"  # type: ignore[attr-defined]
+        return f"the end of <Task {getattr(reason, 'name', reason)}>"
     return repr(reason)
 
 
@@ -67,5 +67,3 @@ def waiting(tasks: list[Any]) -> str:
     return "\n".join(
         f"  <Task {task.name}> waits for {describe(task.reason)} at {where(task)}" for task in tasks
     )
-
-

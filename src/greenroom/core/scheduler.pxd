@@ -64,7 +64,7 @@ cdef class Scheduler:
     @cython.locals(next_task=Task)
     cdef switch_out(self, Task task)
     cdef resume(self, Task task)
-    @cython.locals(waiter=Waiter)
+    @cython.locals(task=Task)
     cdef Task next_task(self)
     @cython.locals(deadline=double)
     cdef poll(self)

@@ -6,10 +6,10 @@ returns without any switch at all. The whole loop is next_task(), poll() and idl
 
 Carriers. Making a greenlet costs 40 times a spawn, so tasks are not greenlets: a carrier greenlet
 runs task after task. A task that is NEW when its turn comes is run by the carrier that has just
-finished another, or by an idle carrier, or by a new one. A greenlet inherits the recursion depth and
-the place on the C stack of whoever starts it, so carriers started from tasks would nest, and end in
-RecursionError after some hundred. The hub greenlet stands at a shallow place and exists to start
-them; switches between carriers that exist never pass through it.
+finished another, or by an idle carrier, or by a new one. A greenlet inherits the recursion depth
+and the place on the C stack of whoever starts it, so carriers started from tasks would nest, and
+end in RecursionError after some hundred. The hub greenlet stands at a shallow place and exists to
+start them; switches between carriers that exist never pass through it.
 
 The traps between a user's code and the scheduler:
 
@@ -25,9 +25,10 @@ The traps between a user's code and the scheduler:
   call_soon_threadsafe   run a function between two tasks; from any thread
 
 One thing wakes a parked task: whoever finds it PARKED makes it RUNNABLE, takes it out of its queue,
-voids its deadline and appends it to `ready`, in that order and without running foreign code between.
-The second to come finds it RUNNABLE and does nothing. So a timeout, a kill and an event in the same
-tick have one winner, and a lock handed to a task that is killed before it runs stays its own.
+voids its deadline and appends it to `ready`, in that order and without running foreign code
+between. The second to come finds it RUNNABLE and does nothing. So a timeout, a kill and an event in
+the same tick have one winner, and a lock handed to a task that is killed before it runs stays its
+own.
 """
 
 import atexit
@@ -46,10 +47,9 @@ from greenroom.core import task as _task
 from greenroom.core.atomic import atomic
 from greenroom.core.epoll import EpollPoller
 from greenroom.core.poller import FdState, Poller
-from greenroom.core.scope import Scope
 from greenroom.core.selector import SelectorPoller
 from greenroom.core.task import Task, new_task
-from greenroom.core.timers import FOREVER, Timed, TimerHeap
+from greenroom.core.timers import FOREVER, TimerHeap
 from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.core.wakeup import WakeUp
 from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
@@ -71,8 +71,8 @@ class Scheduler:
     clock     None, or a stand-in for the time (testing.VirtualClock)
     idle      carriers (greenlets) without a task, the last used last: its memory is still warm
     newest    the head of the list of all tasks alive, linked by task.older and task.newer. It keeps
-              every parked task alive: a suspended greenlet that the garbage collector finds would be
-              killed by it, in the middle of anything
+              every parked task alive: a suspended greenlet that the garbage collector finds would
+              be killed by it, in the middle of anything
     inbox     from other threads: a Task to make ready, or (fn, args) to call
     sleeping  the poller waits, so whoever adds to inbox must wake it
     in_poll   the loop runs between two tasks; nothing called from here may wait
@@ -158,9 +158,7 @@ class Scheduler:
         try:
             seconds = float(timeout)
         except (TypeError, ValueError):
-            raise TypeError(
-                f"a timeout is a number of seconds or None, not {timeout!r}"
-            ) from None
+            raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}") from None
         if seconds != seconds:
             raise ValueError("a timeout is a number of seconds or None, not nan")
         return self.now() + max(seconds, 0.0)
@@ -211,7 +209,8 @@ class Scheduler:
     def wait(self) -> bool:
         """Let others run until the enlisted task is woken: the second half of a park.
 
-        Returns True when it was woken, False when its deadline came first. Raises what interrupts it.
+        Returns True when it was woken, False when its deadline came first. Raises what interrupts
+        it.
         """
         task = self.current
         self.switch_out(task)
@@ -369,12 +368,12 @@ class Scheduler:
             self.ticks -= 1
             if self.ticks < 0 or self.ready.head is None:
                 self.poll()
-            waiter = self.ready.popleft()
-            if waiter is not None:
-                return waiter  # type: ignore[return-value]
+            task: Task | None = self.ready.popleft()
+            if task is not None:
+                return task
 
     def poll(self) -> None:
-        """Make ready whatever came due: messages, timers, I/O. Waits if that leaves nothing ready."""
+        """Make ready what came due: messages, timers, I/O. Waits if that leaves nothing ready."""
         self.ticks = POLL_INTERVAL
         self.in_poll = True
         try:
@@ -443,7 +442,7 @@ class Scheduler:
             waiter = self.poller.woken.popleft()
             if waiter is None:
                 return
-            unpark(waiter)  # type: ignore[arg-type]
+            unpark(waiter)
 
     def take_messages(self) -> None:
         """Do what other threads asked for."""
@@ -514,7 +513,7 @@ class Scheduler:
         task.older = task.newer = None
         if task.joiners is not None:
             while (waiter := task.joiners.popleft()) is not None:
-                unpark(waiter)  # type: ignore[arg-type]
+                unpark(waiter)
         if task.callbacks is not None:
             callbacks, task.callbacks = task.callbacks, None
             for fn in callbacks:
@@ -583,7 +582,9 @@ class Scheduler:
             return
         for queue, way in ((state.readers, "read"), (state.writers, "write")):
             while (waiter := queue.popleft()) is not None:
-                fail(waiter, ClosedError(f"cannot wait to {way} fd {fd}: it was closed by {closer}"))
+                fail(
+                    waiter, ClosedError(f"cannot wait to {way} fd {fd}: it was closed by {closer}")
+                )
 
     def kill_all(self) -> None:
         """Kill every task but main and wait until their `finally` blocks have run."""
@@ -717,7 +718,7 @@ def wake_first(queue: WaitQueue) -> bool:
     task = queue.head
     if task is None:
         return False
-    unpark(task)  # type: ignore[arg-type]
+    unpark(task)
     return True
 
 
@@ -829,8 +830,8 @@ def _at_exit() -> None:
 def _after_fork_in_child() -> None:
     """Give the child a fresh scheduler. The task that forked is its main; the others are not there.
 
-    The old schedulers keep their greenlets, which must never run here. Their fds are closed, no more:
-    an epoll_ctl would act on the parent's registrations, for the epoll instance is shared.
+    The old schedulers keep their greenlets, which must never run here. Their fds are closed, no
+    more: an epoll_ctl would act on the parent's registrations, for the epoll instance is shared.
     """
     global _main_scheduler
     old = native.thread_scheduler()

@@ -27,7 +27,17 @@ _STATE_NAMES = ("new", "runnable", "parked", "done")
 
 COMPILED = native.compiled()
 
-_NONE = ("prev", "next", "queue", "greenlet", "reason", "value", "error", "pending", "scope")
+_NONE: tuple[str, ...] = (
+    "prev",
+    "next",
+    "queue",
+    "greenlet",
+    "reason",
+    "value",
+    "error",
+    "pending",
+    "scope",
+)
 _NONE += ("older", "newer", "joiners", "callbacks", "outcome", "failure", "locals")
 
 
@@ -129,8 +139,8 @@ class Task(Waiter):
         """Wait until the task has ended and return what its function returned.
 
         timeout   seconds, None = for ever
-        Raises    what the function raised; TaskKilled if it was killed; TimeoutError if the time was
-                  over first (the task goes on)
+        Raises    what the function raised; TaskKilled if it was killed; TimeoutError if the time
+                  was over first (the task goes on)
         Switches  only if the task has not ended
         """
         self.observed = True
@@ -232,8 +242,8 @@ def new_task(
 ) -> Task:
     """Make a task that has not run. Fields are set here, not in __init__: it is on the hot path.
 
-    The garbage collector does not see a task, and its copy of the context, until it is done: until then
-    the scheduler holds it, and to walk over both would cost a third of a spawn (Scheduler.finish()).
+    The garbage collector does not see a task, and its copy of the context, until it is done: until
+    then the scheduler holds it, and to walk over both would cost a third of a spawn (see finish()).
     """
     task = Task.__new__(Task)
     if not COMPILED:  # where the fields of a new object are None and 0 by themselves

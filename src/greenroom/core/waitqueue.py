@@ -6,6 +6,8 @@ more; parking and waking are the scheduler's (scheduler.park, scheduler.unpark).
 one of these too.
 """
 
+from typing import Any
+
 from greenroom.core.timers import Timed
 
 # INVARIANT one-owner: a waiter is in at most one WaitQueue, and waiter.queue names it.
@@ -24,8 +26,8 @@ class Waiter(Timed):
 class WaitQueue:
     """Waiters in the order in which they came."""
 
-    head: "Waiter | None"
-    tail: "Waiter | None"
+    head: Any  # a Waiter, in practice a Task, or None
+    tail: Any
     count: int
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class WaitQueue:
         self.tail = waiter
         self.count += 1
 
-    def popleft(self) -> "Waiter | None":
+    def popleft(self) -> Any:
         """Take out and return the first, or None."""
         head = self.head
         if head is None:

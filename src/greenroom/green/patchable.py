@@ -1,4 +1,4 @@
-"""What a socket class needs to be green: one dict, for patching and for our own class.  layer: green"""
+"""What makes a socket class green: one dict, for patching and our own class.    layer: green"""
 
 import functools
 from collections.abc import Callable

@@ -42,8 +42,8 @@ def getaddrinfo(
     host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
 ) -> list[Any]:
     """socket's C-level getaddrinfo(3). Switches only if host, or port, is a name."""
-    numeric_port = port is None or isinstance(port, int) or (
-        isinstance(port, (str, bytes)) and port.isdigit()
+    numeric_port = (
+        port is None or isinstance(port, int) or (isinstance(port, (str, bytes)) and port.isdigit())
     )
     if is_numeric(host) and numeric_port:
         return _getaddrinfo(host, port, family, type, proto, flags)

@@ -93,7 +93,9 @@ class poll:
         self._poll = _poll()
         self._masks: dict[int, int] = {}
 
-    def register(self, fd: Any, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT) -> None:
+    def register(
+        self, fd: Any, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT
+    ) -> None:
         """Watch fd from now on. Never switches."""
         self._poll.register(fd, eventmask)
         self._masks[_fileno(fd)] = eventmask

@@ -5,14 +5,14 @@ on a subclass (greenroom.green.socket.socket). The C methods of _socket.socket d
 here is only when to try and when to park.
 
 Facts that shape this file:
-- The socket's timeout stays where it was, in the C object: settimeout() is not replaced. A timeout of
-  0 means the user polls: the C method is called as it is, and raises BlockingIOError.
+- The socket's timeout stays where it was, in the C object: settimeout() is not replaced. A timeout
+  of 0 means the user polls: the C method is called as it is, and raises BlockingIOError.
 - Without a timeout the fd may be in blocking mode. MSG_DONTWAIT asks the one call not to block and
   leaves the fd's flag, which child processes and C libraries share, alone. accept(2) and connect(2)
-  have no such flag. A listening socket is set O_NONBLOCK for good: another process may take the
-  connection that woke us. For connect(2) the flag is set for the call alone.
-- With a timeout the C methods first poll(2) for it, which would block the thread. So they are called
-  on a second, borrowed, C object of the same fd that has no timeout.
+  have no such flag. A listening socket is set O_NONBLOCK for good, as another process may take the
+  connection that woke us; for connect(2) it is set for the call alone.
+- With a timeout the C methods first poll(2) for it, which would block the thread. So they are
+  called on a second, borrowed, C object of the same fd that has no timeout.
 """
 
 import _socket
@@ -84,7 +84,7 @@ class _Borrowed:
 
 
 def wait_socket(sock: Any, fd: int, write: bool, deadline: float, level: bool = False) -> None:
-    """Park until the socket is ready; TimeoutError if deadline comes first, ClosedError if closed."""
+    """Park until the socket is ready; TimeoutError at the deadline, ClosedError if closed."""
     if not _scheduler.get().wait_fd(fd, write, deadline, level):
         raise TimeoutError("timed out")
     if _fileno(sock) != fd:
@@ -148,8 +148,8 @@ def detach(sock: Any) -> int:
 def accept_fd(sock: Any) -> tuple[int, Any]:
     """Wait for a connection; return its fd and the peer's address. As socket._accept.
 
-    When no fd is left (EMFILE, ENFILE) the connection stays in the backlog, a warning is logged, and
-    accept tries again after a moment, as long as the socket's timeout allows.
+    When no fd is left (EMFILE, ENFILE) the connection stays in the backlog, a warning is logged,
+    and accept tries again after a moment, as long as the socket's timeout allows.
     """
     timeout = _gettimeout(sock)
     if timeout == 0:
@@ -371,9 +371,7 @@ def sendto(sock: Any, data: Any, *args: Any) -> int:
     return count
 
 
-def sendmsg(
-    sock: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None
-) -> int:
+def sendmsg(sock: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None) -> int:
     """sendmsg(2). Switches only if there is no room for any byte."""
     if _gettimeout(sock) == 0:
         return _sendmsg(sock, buffers, ancdata, flags, address)

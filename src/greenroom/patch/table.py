@@ -1,9 +1,9 @@
 """What patching replaces in the standard library, how, and why: one row a name.  layer: patch
 
-how   "in place": set on the standard library's own class, so that whoever imported the class earlier
-      has the green method too
-      "by name": the module's name is bound to another object, because a C function or type cannot be
-      changed; a module that copied the name before keeps the old one (patch_all() says which)
+how   "in place": set on the standard library's own class, so that whoever imported the class
+      earlier has the green method too
+      "by name": the module's name is bound to another object, because a C function or type cannot
+      be changed; a module that copied the name before keeps the old one (patch_all() says which)
 """
 
 import sys
@@ -66,13 +66,14 @@ def _time_rows() -> list[Row]:
 
 def _thread_rows() -> list[Row]:
     from greenroom.core.local import local
-    from greenroom.green import threads
+    from greenroom.patch import threads
     from greenroom.sync.lock import Lock, RLock
     from greenroom.sync.queue import SimpleQueue
 
     c = "a C function; threading.Thread runs on it"
     lock = "a C type; every lock of threading and queue is made of it"
     found = []
+    thing: Any
     for part, target, why, thing in (
         ("thread", "_thread:start_new_thread", c, threads.start_new_thread),
         ("thread", "_thread:start_new", c, threads.start_new_thread),
@@ -160,7 +161,9 @@ def _select_rows() -> list[Row]:
             lambda original: lambda self, r, w, _, timeout=None: select.select(r, w, [], timeout),
         ),
         Row("select", "selectors:PollSelector._selector_cls", "in place", kept, _use(select.poll)),
-        Row("select", "selectors:EpollSelector._selector_cls", "in place", kept, _use(select.epoll)),
+        Row(
+            "select", "selectors:EpollSelector._selector_cls", "in place", kept, _use(select.epoll)
+        ),
     ]
 
 

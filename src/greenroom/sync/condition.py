@@ -148,7 +148,7 @@ class Barrier:
 
     def _wake_all(self, passed: bool) -> None:
         while self._waiters.head is not None:
-            self._waiters.head.value = passed  # type: ignore[attr-defined]
+            self._waiters.head.value = passed
             _scheduler.wake_first(self._waiters)
 
     def abort(self) -> None:

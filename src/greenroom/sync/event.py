@@ -60,12 +60,12 @@ class Event:
 
 
 class Result:
-    """A value or an error that comes once, and that any number of tasks, of any thread, wait for."""
+    """A value or an error that comes once. Any number of tasks, of any thread, may wait for it."""
 
     def __init__(self) -> None:
         self.settled = False
         self.value = None
-        self.error = None
+        self.error: BaseException | None = None
         self.waiters = WaitQueue()
 
     @property

@@ -29,7 +29,7 @@ def _deadline(scheduler: Scheduler, blocking: bool, timeout: float | None) -> fl
 
 
 def _acquire_shielded(lock: Any, state: Any) -> None:
-    """Take lock back after a wait of Condition: whatever ends that wait, its caller holds the lock."""
+    """Take lock back after a wait of Condition: whatever ends it, the caller holds the lock."""
     scheduler = _scheduler.get()
     task = scheduler.current
     shield = Scope(FOREVER, True)
@@ -142,7 +142,7 @@ class RLock:
     """A lock that its owner, a task, may take again, and must release as often."""
 
     def __init__(self) -> None:
-        self.owner = None
+        self.owner: object = None
         self.count = 0
         self.waiters = WaitQueue()
 
@@ -172,9 +172,7 @@ class RLock:
             return True
         return False
 
-    def take_or_enlist(
-        self, scheduler: Scheduler, me: object, count: int, deadline: float
-    ) -> bool:
+    def take_or_enlist(self, scheduler: Scheduler, me: object, count: int, deadline: float) -> bool:
         """Take the lock, or stand in its queue: then only scheduler.wait() may follow."""
         if self.take(me, count):
             return True

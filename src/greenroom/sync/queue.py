@@ -1,10 +1,10 @@
 """Queues, with the contract of the standard library's queue module.             layer: sync
 
-An item goes straight to the first who waits for one; a put that waits leaves its item with the task,
-and the get that makes room moves it in. So nobody overtakes, and an item is always in one place: in
-the queue, with a task that waits to put it, or with a task that has been given it. A put that was
-killed or timed out has not put; a get that was given an item returns it, even if it is killed in the
-same tick (it is the next wait that raises).
+An item goes straight to the first who waits for one; a put that waits leaves its item with the
+task, and the get that makes room moves it in. So nobody overtakes, and an item is always in one
+place: in the queue, with a task that waits to put it, or with a task that has been given it. A put
+that was killed or timed out has not put; a get that was given an item returns it, even if it is
+killed in the same tick (it is the next wait that raises).
 
 Usable between tasks of several OS threads, and by code outside any task.
 """
@@ -245,7 +245,7 @@ class Queue(SimpleQueue):
                 self._wake_joiners()
         for waiters in (self.getters, self.putters):
             while waiters.head is not None:
-                waiters.head.value = SHUT  # type: ignore[attr-defined]
+                waiters.head.value = SHUT
                 _scheduler.wake_first(waiters)
 
 

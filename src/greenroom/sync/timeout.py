@@ -12,8 +12,8 @@ class timeout(Scope):
     """A context manager: what waits inside after the time is over is cancelled.
 
     seconds   None = no limit
-    Raises    Timeout, a TimeoutError, when the block is left because its time was over. A block that
-              ends by itself, late or not, raises nothing
+    Raises    Timeout, a TimeoutError, when the block is left because its time was over. A block
+              that ends by itself, late or not, raises nothing
     Switches  never itself
 
     Inside, each wait past the deadline raises Cancelled, so that an `except OSError` or a bare

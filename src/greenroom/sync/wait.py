@@ -49,8 +49,13 @@ def wait(
     Switches  only if not enough have ended
     """
     tasks = list(dict.fromkeys(_checked(tasks)))  # each once
-    wanted = {"all": len(tasks), "any": min(1, len(tasks))}.get(count, count)  # type: ignore[arg-type]
-    if not isinstance(wanted, int):
+    if count == "all":
+        wanted = len(tasks)
+    elif count == "any":
+        wanted = min(1, len(tasks))
+    elif isinstance(count, int):
+        wanted = count
+    else:
         raise TypeError(f'count is a number, "any" or "all", not {count!r}')
     if wanted > len(tasks):
         raise ValueError(f"cannot wait for {wanted} of {len(tasks)} tasks")

@@ -15,9 +15,7 @@ def patch_all(
     **others: Any,
 ) -> bool:
     """Patch the standard library; parts that greenroom does not tell apart are accepted."""
-    apply.patch_all(
-        socket=socket, dns=dns, time=time, select=select, thread=thread, queue=queue
-    )
+    apply.patch_all(socket=socket, dns=dns, time=time, select=select, thread=thread, queue=queue)
     return True
 
 

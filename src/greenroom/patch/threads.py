@@ -1,4 +1,4 @@
-"""_thread's functions, made of tasks: a thread that a program starts is a task.  layer: green
+"""_thread's functions, made of tasks: a thread that a program starts is a task.  layer: patch
 
 Only the leaves are replaced. threading.Thread, Timer, Condition, Event, Barrier and queue.Queue are
 the standard library's Python code, running on these. Up to 3.12 a thread's end is seen through the
@@ -159,7 +159,7 @@ def forget_dummy(init: Callable[[Any], None]) -> Callable[[Any], None]:
         task = scheduler.current
         if task is scheduler.main:
             return
-        active = sys.modules["threading"]._active  # type: ignore[attr-defined]
+        active = sys.modules["threading"]._active
         ident = self.ident
 
         def forget(task: Task) -> None:

@@ -1,0 +1,180 @@
+"""Run every check on every CPython found. `make test` calls this; it needs nothing but Python.
+
+Each leg is a virtual environment of its own under .venvs, made from nothing or brought up to date:
+
+  lint         ruff, mypy --strict, the import layers
+  compiled     all tests, on the Python this runs on
+  selectors    the same build on the plain poller, which is the oracle of the epoll one
+  plain        all tests on an uncompiled install
+  3.12, 3.13…  all tests, compiled, on every other CPython >= 3.11 on this machine
+
+Quick checks come first. GREENROOM_STRESS_SECONDS says how long the stress test of the compiled leg
+runs (60 where CI is set).
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENVS = ROOT / ".venvs"
+WANTED = ("3.11", "3.12", "3.13", "3.14")
+LINT = ["ruff>=0.6", "mypy>=1.11", "import-linter>=2", "pytest>=8", "hypothesis>=6"]
+BUILD = ["setuptools>=77", "cython>=3.1,<4", "greenlet>=3.2"]
+TEST = ["pytest>=8", "hypothesis>=6", "requests>=2"]
+
+
+def version_of(python: str) -> str | None:
+    """Return "3.12" for an interpreter that runs and is CPython, else None."""
+    code = "import sys; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    name, _, version = done.stdout.strip().partition(" ")
+    return version if done.returncode == 0 and name == "cpython" else None
+
+
+def find_pythons() -> dict[str, str]:
+    """Return the interpreters on this machine by version: this one, the PATH's, pyenv's."""
+    candidates = [sys.executable]
+    candidates += [path for version in WANTED if (path := shutil.which(f"python{version}"))]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates += sorted(map(str, pyenv.glob("3.*/bin/python")), reverse=True)
+    found: dict[str, str] = {}
+    for python in candidates:
+        version = version_of(python)
+        if version in WANTED:
+            found.setdefault(version, python)
+    return found
+
+
+class Legs:
+    """Runs commands, remembers what failed and what pytest counted."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self.passed_tests = 0
+        self.failed_tests = 0
+
+    def run(self, leg: str, command: list[str], **env: str) -> bool:
+        """Run one command of a leg with its output shown; note a failure."""
+        print(f"\n=== {leg}: {' '.join(command[:1] + command[1:])}", flush=True)
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        closing = ""
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if re.search(r"\d+ (passed|failed|error)", line):
+                closing = line
+        status = process.wait()
+        print(f"--- {leg}: status {status}, {time.monotonic() - started:.0f} s", flush=True)
+        if "pytest" in command:
+            self.count(closing)
+        if status:
+            self.failed.append(f"{leg}: {' '.join(command)}")
+        return status == 0
+
+    def count(self, closing: str) -> None:
+        """Add up pytest's closing line."""
+        for number, what in re.findall(r"(\d+) (passed|failed|error)", closing):
+            if what == "passed":
+                self.passed_tests += int(number)
+            else:
+                self.failed_tests += int(number)
+
+    def environment(self, name: str, python: str, packages: list[str], **env: str) -> Path | None:
+        """Make .venvs/NAME with packages, and greenroom built in it; return its python."""
+        venv = VENVS / name
+        own = venv / "bin" / "python"
+        pip = [str(own), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if not own.exists() and not self.run(name, [python, "-m", "venv", str(venv)]):
+            return None
+        if not self.run(name, [*pip, *packages]):
+            return None
+        install = [*pip, "--no-build-isolation", "--no-deps", "--force-reinstall", "."]
+        return own if self.run(name, install, **env) else None
+
+    def pytest(self, leg: str, python: Path, args: list[str], **env: str) -> None:
+        """Run pytest with an environment's python."""
+        self.run(leg, [str(python), "-m", "pytest", "-q", *args], **env)
+
+
+def lint(legs: Legs) -> None:
+    """Run the checks that read the code and do not run it."""
+    python = legs.environment("lint", sys.executable, BUILD + LINT, GREENROOM_COMPILE="0")
+    if python is None:
+        return
+    tools = python.parent
+    legs.run("lint", [str(tools / "ruff"), "check", "."])
+    legs.run("lint", [str(tools / "ruff"), "format", "--check", "."])
+    legs.run("lint", [str(tools / "mypy")])
+    legs.run("lint", [str(tools / "lint-imports")])
+
+
+def main() -> int:
+    """Run the legs; return 0 if all went well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="this Python, compiled, only")
+    parser.add_argument("--lint", action="store_true", help="lint only")
+    parser.add_argument("pytest_args", nargs="*", help="passed on to pytest")
+    options = parser.parse_args()
+    pythons = find_pythons()
+    this = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if this not in WANTED:
+        print(f"greenroom needs CPython {WANTED[0]} to {WANTED[-1]}; this is {sys.version}")
+        return 2
+    stress = os.environ.get("GREENROOM_STRESS_SECONDS") or ("60" if os.environ.get("CI") else "5")
+    legs = Legs()
+    if not options.quick:
+        lint(legs)
+    if options.lint:
+        return report(legs, [])
+    packages = BUILD + TEST
+    args = options.pytest_args
+    compiled = legs.environment(this, sys.executable, packages, GREENROOM_COMPILE="1")
+    if compiled is not None:
+        legs.pytest("compiled", compiled, args, GREENROOM_STRESS_SECONDS=stress)
+    if options.quick:
+        return report(legs, [])
+    if compiled is not None:
+        folders = ["tests/core", "tests/sync", "tests/green", "tests/stress"]
+        legs.pytest("selectors", compiled, folders, GREENROOM_POLLER="selectors")
+    plain = legs.environment(f"{this}-plain", sys.executable, packages, GREENROOM_COMPILE="0")
+    if plain is not None:
+        legs.pytest("plain", plain, args)
+    for version, python in sorted(pythons.items()):
+        if version != this:
+            own = legs.environment(version, python, packages, GREENROOM_COMPILE="1")
+            if own is not None:
+                legs.pytest(version, own, args)
+    return report(legs, [version for version in WANTED if version not in pythons])
+
+
+def report(legs: Legs, missing: list[str]) -> int:
+    """Print what failed, what was not found, and the sums."""
+    print()
+    for version in missing:
+        print(f"not found, so not tested: CPython {version}")
+    for leg in legs.failed:
+        print(f"failed: {leg}")
+    failures = max(legs.failed_tests, len(legs.failed))
+    print(f"{legs.passed_tests} passed, {failures} failed", flush=True)
+    return 1 if legs.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
