@@ -41,8 +41,12 @@ def sleep(seconds: float = 0) -> None:
         scheduler.yield_now()
         return
     if not seconds > 0:
-        raise ValueError(f"cannot sleep for {seconds!r} s: the length must not be negative")
+        _refuse(seconds)
     scheduler.sleep_until(scheduler.now() + seconds)
+
+
+def _refuse(seconds: float) -> None:
+    raise ValueError(f"cannot sleep for {seconds!r} s: the length must not be negative")
 
 
 def current() -> Task:

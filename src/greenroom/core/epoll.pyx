@@ -95,6 +95,7 @@ cdef class EpollPoller(Poller):
             raise OSError(problem, f"cannot watch fd {state.fd} with epoll")
         else:
             state.registered = True
+            state.interest = -1
 
     cpdef unregister(self, FdState state):
         cdef epoll_event event

@@ -54,7 +54,8 @@ class FdState:
         self.exact = True
         self.readers = WaitQueue()
         self.writers = WaitQueue()
-        self.interest = 0  # for backends that ask the kernel for one direction at a time
+        # For backends that ask the kernel for one direction at a time; -1: both at once, for good.
+        self.interest = 0
         self.prepared = False  # a listening socket was made non-blocking
 
     @property

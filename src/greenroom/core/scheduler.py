@@ -215,6 +215,9 @@ class Scheduler:
         task = self.current
         self.switch_out(task)
         task.reason = None
+        if task.waits_io:
+            task.waits_io = False
+            self.io_waits -= 1
         if task.error is not None:
             error = task.error
             task.error = None
@@ -256,17 +259,18 @@ class Scheduler:
         """wait_fd() for a caller that has the FdState."""
         self.enlist(state.writers if write else state.readers, state, deadline)
         self.io_waits += 1
+        self.current.waits_io = True
+        if level or not state.registered or state.interest >= 0:
+            self.arm(state, write, level)
+        return self.wait()
+
+    def arm(self, state: FdState, write: bool, level: bool) -> None:
+        """Have the poller watch an fd that the current task stands at; its wait raises errors."""
         try:
-            # After enlist: an fd that is always ready wakes the task from within arm().
-            try:
-                self.poller.arm(state, write, level)
-                self.take_woken()
-            except BaseException as error:
-                self.current.error = error
-                unpark(self.current)
-            return self.wait()
-        finally:
-            self.io_waits -= 1
+            self.poller.arm(state, write, level)
+            self.take_woken()  # an fd that is always ready wakes the task at once
+        except BaseException as error:
+            fail(self.current, error)
 
     def spend_budget(self) -> None:
         """Count an operation that did not have to wait; let others run after too many."""
@@ -344,23 +348,18 @@ class Scheduler:
             self.check()
         next_task = self.next_task()
         if next_task is not task:
-            self.resume(next_task)
+            self.current = next_task
+            if next_task.greenlet is None:
+                native.switch(self.free_carrier())
+            else:
+                native.switch(next_task.greenlet)
             if self.current is not task:
-                raise RuntimeError(
-                    f"the greenlet in which {task!r} waits was switched to from outside; "
-                    "only the scheduler may resume it"
-                )
+                raise_foreign_switch(task)
         self.budget = IO_BUDGET
 
-    def resume(self, task: Task) -> None:
-        """Switch to task: to its own greenlet, or to a carrier if it has run nothing yet."""
-        self.current = task
-        if task.greenlet is not None:
-            native.switch(task.greenlet)
-        elif self.idle:
-            native.switch(self.idle.pop())
-        else:
-            native.switch(self.hub)
+    def free_carrier(self) -> Any:
+        """Return the greenlet that will run a NEW task: an idle carrier, or the hub to make one."""
+        return self.idle.pop() if self.idle else self.hub
 
     def next_task(self) -> Task:
         """Return the next ready task, waiting until there is one."""
@@ -651,6 +650,14 @@ def carrier_main() -> None:
             return  # the hub takes over
         scheduler.idle.append(native.current_greenlet())
         native.switch(task.greenlet)
+
+
+def raise_foreign_switch(task: Task) -> None:
+    """A raw greenlet's switch() went to where a task waits."""
+    raise RuntimeError(
+        f"the greenlet in which {task!r} waits was switched to from outside; "
+        "only the scheduler may resume it"
+    )
 
 
 def shielded(task: Task) -> bool:

@@ -25,6 +25,7 @@ cdef class Task(Waiter):
     cdef object error
     cdef object pending
     cdef bint timed_out
+    cdef bint waits_io
     cdef bint attention
     cdef public bint killed
     cdef public bint observed

@@ -64,6 +64,7 @@ class Task(Waiter):
     error: BaseException | None
     pending: BaseException | None
     timed_out: bool
+    waits_io: bool
     attention: bool
     killed: bool
     observed: bool
@@ -251,7 +252,7 @@ def new_task(
             setattr(task, field, None)
         task.seq = task.key_seq = task.state = task.number = 0
         task.key = 0.0
-        task.timed_out = task.attention = task.killed = task.observed = False
+        task.timed_out = task.waits_io = task.attention = task.killed = task.observed = False
     native.untrack(task)
     task.deadline = FOREVER
     task.index = -1

@@ -119,8 +119,12 @@ cdef int park(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint 
     if not scheduler.wait_state(state, write, deadline[0], False):
         raise TimeoutError("timed out")
     if struct.sock_fd != state.fd:
-        raise OSError(EBADF, f"cannot go on with fd {state.fd}: it was closed meanwhile")
+        raise_closed(state.fd)
     return 0
+
+
+cdef int raise_closed(int fd) except -1:
+    raise OSError(EBADF, f"cannot go on with fd {fd}: it was closed meanwhile")
 
 
 cdef inline void note_short_read(GreenroomSocket *struct, FdState state, Py_ssize_t got,
