@@ -36,7 +36,7 @@ def switch(target: Any) -> None:
     target.switch()
 
 
-def call_in_context(context: Any, fn: Any, args: tuple[Any, ...]) -> Any:
+def call_in_context(context: Any, fn: Any, args: Any) -> Any:
     """Return fn(*args), called in context. What it raises is left for take_error()."""
     try:
         return context.run(fn, *args)

@@ -486,12 +486,12 @@ class Scheduler:
 
     def finish(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
         """Settle a task and wake those who wait for it."""
-        task.outcome = outcome
-        task.failure = failure
+        task.value = outcome
+        task.error = failure
         task.state = _task.DONE
         native.track(task.context)  # its deallocator expects that
         task.fn = task.context = task.greenlet = task.scope = None
-        task.args = ()
+        task.args = None
         if task.number:  # the label is fn: do not keep alive what it is bound to
             task.label = native.name_of(task.label)
         if outcome is not None or failure is not None:
@@ -858,7 +858,7 @@ def _after_fork_in_child() -> None:
 def end_forked_child(task: Task) -> None:
     """End a child process whose main was a task: its function has returned, nothing is left."""
     status = 0
-    error = task.failure
+    error = task.error
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     elif error is not None:

@@ -34,8 +34,6 @@ cdef class Task(Waiter):
     cdef Task newer
     cdef WaitQueue joiners
     cdef list callbacks
-    cdef object outcome
-    cdef object failure
     cdef public list locals
     cdef object label
     cdef readonly long long number

@@ -38,7 +38,7 @@ _NONE: tuple[str, ...] = (
     "pending",
     "scope",
 )
-_NONE += ("older", "newer", "joiners", "callbacks", "outcome", "failure", "locals")
+_NONE += ("older", "newer", "joiners", "callbacks", "locals")
 
 
 class Task(Waiter):
@@ -47,8 +47,8 @@ class Task(Waiter):
     scheduler  the scheduler of the OS thread it lives in, for good
     greenlet   the greenlet that parked last: the carrier, or a raw one of the user's; None if NEW
     reason     what it waits on while PARKED; shown by repr and in every report
-    value      what the waker hands over (a queue's item, for one)
-    error      raised by the wait that is being woken, then None
+    value      what the waker hands over (a queue's item, for one); once DONE what fn returned
+    error      raised by the wait that is being woken, then None; once DONE what fn failed with
     pending    raised by the next wait, then None (KeyboardInterrupt for main, for one)
     attention  one branch on the way into every wait: killed, or pending, or in a scope
     """
@@ -56,7 +56,7 @@ class Task(Waiter):
     scheduler: Any
     state: int
     fn: Callable[..., Any] | None
-    args: tuple[Any, ...]
+    args: tuple[Any, ...] | None
     context: Context | None
     greenlet: Any
     reason: object
@@ -71,8 +71,6 @@ class Task(Waiter):
     scope: Scope | None
     joiners: WaitQueue | None
     callbacks: "list[Callable[[Task], object]] | None"
-    outcome: Any
-    failure: BaseException | None
     older: "Task | None"
     newer: "Task | None"
     locals: list[Any] | None
@@ -106,7 +104,7 @@ class Task(Waiter):
         A task that was killed has a TaskKilled here.
         """
         self.observed = True
-        return self.failure
+        return self.error
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the task has ended.
@@ -147,9 +145,9 @@ class Task(Waiter):
         self.observed = True
         if self.state != DONE and not self.join(timeout):
             raise TimeoutError(f"{self!r} has not ended after {timeout} s")
-        if self.failure is not None:
-            raise self.failure
-        return self.outcome
+        if self.error is not None:
+            raise self.error
+        return self.value
 
     def kill(self) -> None:
         """Cancel the task: the wait it is in, and every further one, raises Cancelled.
@@ -228,8 +226,8 @@ class Task(Waiter):
     def __repr__(self) -> str:
         if self.state == PARKED:
             return f"<Task {self.name} parked on {report.describe(self.reason)}>"
-        if self.state == DONE and self.failure is not None:
-            how = "killed" if isinstance(self.failure, TaskKilled) else "failed"
+        if self.state == DONE and self.error is not None:
+            how = "killed" if isinstance(self.error, TaskKilled) else "failed"
             return f"<Task {self.name} done, {how}>"
         return f"<Task {self.name} {self.state_name}>"
 

@@ -9,8 +9,7 @@ from greenroom.core.waitqueue cimport Waiter, WaitQueue
 cdef double FOREVER
 
 
-@cython.locals(seconds=double)
-cdef double _deadline(Scheduler scheduler, bint blocking, object timeout) except? -1.0
+cdef double _deadline(bint blocking, object timeout) except? -1.0
 
 
 cdef class Lock:
@@ -20,8 +19,10 @@ cdef class Lock:
 
     cpdef bint take(self)
     cpdef bint take_or_enlist(self, Scheduler scheduler, double deadline) except -1
-    @cython.locals(scheduler=Scheduler, deadline=double)
+    @cython.locals(deadline=double)
     cpdef bint acquire(self, bint blocking=*, object timeout=*) except -1
+    @cython.locals(scheduler=Scheduler)
+    cpdef bint wait(self, double deadline) except -1
     cpdef release(self)
     cpdef _acquire_restore(self, object state)
 
@@ -47,8 +48,10 @@ cdef class Semaphore:
 
     cpdef bint take(self)
     cpdef bint take_or_enlist(self, Scheduler scheduler, double deadline) except -1
-    @cython.locals(scheduler=Scheduler, deadline=double)
+    @cython.locals(deadline=double)
     cpdef bint acquire(self, bint blocking=*, object timeout=*) except -1
+    @cython.locals(scheduler=Scheduler)
+    cpdef bint wait(self, double deadline) except -1
     cpdef release(self, Py_ssize_t n=*)
 
 

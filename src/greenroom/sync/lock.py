@@ -17,15 +17,18 @@ from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
 
 
-def _deadline(scheduler: Scheduler, blocking: bool, timeout: float | None) -> float:
+_NO_LIMIT = -1  # the default of `timeout`, told from others without comparing
+
+
+def _deadline(blocking: bool, timeout: float | None) -> float:
     """Turn threading's (blocking, timeout) into a deadline; both None and -1 are for ever."""
-    if timeout is None or timeout == -1:
+    if timeout is None or timeout is _NO_LIMIT or timeout == -1:
         return FOREVER
     if not blocking:
         raise ValueError("can't specify a timeout for a non-blocking call")
     if timeout < 0:
         raise ValueError("timeout value must be a non-negative number")
-    return scheduler.deadline_after(timeout)
+    return _scheduler.get().deadline_after(timeout)
 
 
 def _acquire_shielded(lock: Any, state: Any) -> None:
@@ -56,17 +59,13 @@ class Lock:
         Raises    ValueError: timeout is negative, or given together with blocking=False
         Switches  only if it is held by another
         """
-        if timeout is not None and timeout != -1:
-            _deadline(_scheduler.get(), blocking, timeout)
-        if self.take():
-            return True
-        if not blocking:
-            return False
+        deadline = _deadline(blocking, timeout)
+        return self.take() or (blocking and self.wait(deadline))
+
+    def wait(self, deadline: float) -> bool:
+        """Take the lock, waiting for it until deadline."""
         scheduler = _scheduler.get()
-        deadline = _deadline(scheduler, blocking, timeout)
-        if self.take_or_enlist(scheduler, deadline):
-            return True
-        return scheduler.wait()
+        return self.take_or_enlist(scheduler, deadline) or scheduler.wait()
 
     def take(self) -> bool:
         """Take the lock if it is free."""
@@ -95,7 +94,7 @@ class Lock:
         return self.held
 
     def __enter__(self) -> bool:
-        return self.acquire()
+        return self.take() or self.wait(FOREVER)
 
     def __exit__(self, *error: object) -> None:
         self.release()
@@ -148,18 +147,14 @@ class RLock:
 
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """Take the lock once more; arguments and result as Lock.acquire."""
+        deadline = _deadline(blocking, timeout)
         me = _scheduler.current_owner()
-        if timeout is not None and timeout != -1:
-            _deadline(_scheduler.get(), blocking, timeout)
         if self.take(me, 1):
             return True
         if not blocking:
             return False
         scheduler = _scheduler.get()
-        deadline = _deadline(scheduler, blocking, timeout)
-        if self.take_or_enlist(scheduler, me, 1, deadline):
-            return True
-        return scheduler.wait()
+        return self.take_or_enlist(scheduler, me, 1, deadline) or scheduler.wait()
 
     def take(self, me: object, count: int) -> bool:
         """Take the lock if it is free or mine."""
@@ -254,17 +249,13 @@ class Semaphore:
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Lower the counter by one; arguments and result as Lock.acquire."""
-        if timeout is not None and timeout != -1:
-            _deadline(_scheduler.get(), blocking, timeout)
-        if self.take():
-            return True
-        if not blocking:
-            return False
+        deadline = _deadline(blocking, timeout)
+        return self.take() or (blocking and self.wait(deadline))
+
+    def wait(self, deadline: float) -> bool:
+        """Lower the counter, waiting for it until deadline."""
         scheduler = _scheduler.get()
-        deadline = _deadline(scheduler, blocking, timeout)
-        if self.take_or_enlist(scheduler, deadline):
-            return True
-        return scheduler.wait()
+        return self.take_or_enlist(scheduler, deadline) or scheduler.wait()
 
     def take(self) -> bool:
         """Lower the counter if it is above 0."""
