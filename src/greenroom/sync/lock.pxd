@@ -39,6 +39,8 @@ cdef class RLock:
     cpdef bint acquire(self, bint blocking=*, object timeout=*) except -1
     @cython.locals(waiter=Task)
     cpdef hand_over(self)
+    cpdef release(self)
+    cpdef bint _is_owned(self) except -1
 
 
 cdef class Semaphore:
