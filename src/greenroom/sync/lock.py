@@ -16,7 +16,6 @@ from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
 
-
 _NO_LIMIT = -1  # the default of `timeout`, told from others without comparing
 
 
