@@ -15,10 +15,22 @@ cdef double FOREVER
 
 
 @cython.final
+cdef class RunQueue:
+    cdef readonly Task head
+    cdef readonly Task tail
+
+    cpdef append(self, Task task)
+    @cython.locals(task=Task)
+    cpdef Task popleft(self)
+    @cython.locals(task=Task)
+    cpdef list tasks(self)
+
+
+@cython.final
 cdef class Scheduler:
     cdef readonly Task current
     cdef readonly Task main
-    cdef readonly WaitQueue ready
+    cdef readonly RunQueue ready
     cdef readonly TimerHeap timers
     cdef readonly Poller poller
     cdef readonly object wakeup

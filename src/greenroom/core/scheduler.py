@@ -62,6 +62,44 @@ IDLE_CARRIERS = _config.IDLE_CARRIERS
 _schedulers: "set[Scheduler]" = set()
 
 
+class RunQueue:
+    """Tasks whose turn will come, first in, first out: a singly linked list through task.next."""
+
+    head: Task | None
+    tail: Task | None
+
+    def __init__(self) -> None:
+        self.head = self.tail = None
+
+    def append(self, task: Task) -> None:
+        """Let task be the last."""
+        if self.tail is None:
+            self.head = task
+        else:
+            self.tail.next = task
+        self.tail = task
+
+    def popleft(self) -> Task | None:
+        """Take out and return the first, or None."""
+        task = self.head
+        if task is not None:
+            self.head = task.next
+            if self.head is None:
+                self.tail = None
+            else:
+                task.next = None
+        return task
+
+    def tasks(self) -> list[Task]:
+        """Return the tasks in order."""
+        found = []
+        task = self.head
+        while task is not None:
+            found.append(task)
+            task = task.next
+        return found
+
+
 class Scheduler:
     """The tasks of one OS thread. Use get(); the public functions call it for you.
 
@@ -86,7 +124,7 @@ class Scheduler:
 
     current: Task
     main: Task
-    ready: WaitQueue
+    ready: RunQueue
     timers: TimerHeap
     poller: Poller
     wakeup: WakeUp
@@ -110,7 +148,7 @@ class Scheduler:
     in_run: bool
 
     def __init__(self) -> None:
-        self.ready = WaitQueue()
+        self.ready = RunQueue()
         self.timers = TimerHeap()
         self.wakeup = WakeUp()
         poller_type = SelectorPoller if _config.POLLER == "selectors" else EpollPoller
@@ -240,6 +278,9 @@ class Scheduler:
             raise RuntimeError("cannot let others run here: this runs between two tasks")
         if task.attention:
             self.before_wait(task, FOREVER)
+        if self.ready.head is None and self.ticks > 0:
+            self.ticks -= 1  # nobody to let run, and not yet time to look for some
+            return
         self.ready.append(task)
         self.switch_out(task)
 
@@ -367,7 +408,7 @@ class Scheduler:
             self.ticks -= 1
             if self.ticks < 0 or self.ready.head is None:
                 self.poll()
-            task: Task | None = self.ready.popleft()
+            task = self.ready.popleft()
             if task is not None:
                 return task
 
@@ -552,19 +593,18 @@ class Scheduler:
 
     def check(self) -> None:
         """Assert the invariants. O(tasks): only under GREENROOM_DEBUG."""
-        ready = self.ready.waiters()
-        assert len(ready) == self.ready.count, "ready: the count is wrong"
+        ready = self.ready.tasks()
         assert len(set(map(id, ready))) == len(ready), "ready: a task stands there twice"
-        for waiter in ready:
-            assert isinstance(waiter, Task) and waiter.queue is self.ready
-            assert waiter.state in (_task.NEW, _task.RUNNABLE), f"ready holds {waiter!r}"
+        for task in ready:
+            assert task.queue is None, f"{task!r} is ready and in {task.queue!r}"
+            assert task.state in (_task.NEW, _task.RUNNABLE), f"ready holds {task!r}"
         for task in self.tasks():
             assert task.state != _task.DONE, f"{task!r} is still on a carrier"
             queue = task.queue
             if queue is not None:
                 assert task in queue.waiters(), f"{task!r} is not in the queue it names"
             if task.state == _task.PARKED:
-                assert queue is not self.ready, f"{task!r} is parked and ready"
+                assert task not in ready, f"{task!r} is parked and ready"
         for place, timed in enumerate(self.timers.heap):
             assert timed.index == place, "timers: an entry does not know its place"
             if place:

@@ -12,7 +12,7 @@ cdef bint COMPILED
 
 
 @cython.final
-@cython.freelist(256)
+@cython.freelist(1024)
 cdef class Task(Waiter):
     cdef readonly object scheduler
     cdef readonly int state

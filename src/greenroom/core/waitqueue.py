@@ -2,8 +2,7 @@
 
 A doubly linked list whose links lie in the tasks themselves: nothing is allocated to wait, leaving
 from the middle (timeout, kill) is O(1), and the length is known. It is a list of what waits and no
-more; parking and waking are the scheduler's (scheduler.park, scheduler.unpark). The ready queue is
-one of these too.
+more; parking and waking are the scheduler's (scheduler.park, scheduler.unpark).
 """
 
 from typing import Any

@@ -95,7 +95,7 @@ class Lock:
     def __enter__(self) -> bool:
         return self.take() or self.wait(FOREVER)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         self.release()
 
     # What threading.Condition asks of a lock. Without these it would call acquire() to get the lock
@@ -203,7 +203,7 @@ class RLock:
     def __enter__(self) -> bool:
         return self.acquire()
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         self.release()
 
     def _release_save(self) -> Any:
@@ -282,7 +282,7 @@ class Semaphore:
     def __enter__(self) -> bool:
         return self.acquire()
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         self.release()
 
     def __repr__(self) -> str:
