@@ -17,8 +17,8 @@ from greenroom.core.timers import Timed
 class Waiter(Timed):
     """Something that may stand in one wait queue, and in the deadline heap."""
 
-    prev: "Waiter | None"
-    next: "Waiter | None"
+    prev: Any  # a Waiter or None
+    next: Any
     queue: "WaitQueue | None"
 
 
