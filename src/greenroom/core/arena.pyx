@@ -17,6 +17,8 @@ from greenroom import _config
 
 cdef extern from *:
     """
+    #include <pthread.h>
+    #include <sched.h>
     #include <sys/mman.h>
     #include <stdint.h>
     #include <stdlib.h>
@@ -28,19 +30,32 @@ cdef extern from *:
 
     typedef struct { char *base; uint32_t *next; } Slab;
 
-    /* SAFETY: all of this is touched under the GIL only: CPython calls the arena allocator from
-     * _PyThreadState_PushFrame and obmalloc, which hold it. */
+    /* SAFETY: every function below holds `greenroom_busy` while it touches these. The GIL is not
+     * enough: the arena allocator is the process's, and a subinterpreter may have a GIL of its own.
+     * It is held for some instructions, so it spins; a fork in between leaves it held, so the child
+     * opens it. */
+    static char greenroom_busy;
     static PyObjectArenaAllocator greenroom_before;
     static Slab greenroom_slabs[MAX_SLABS];
     static uint32_t greenroom_slab_count, greenroom_fresh, greenroom_free_count, greenroom_in_use;
     static uint32_t greenroom_free_head = UINT32_MAX;
 
-    static void *greenroom_arena_alloc(void *ctx, size_t size)
+    static void greenroom_enter(void)
+    {
+        while (__atomic_test_and_set(&greenroom_busy, __ATOMIC_ACQUIRE))
+            sched_yield();
+    }
+
+    static void greenroom_leave(void)
+    {
+        __atomic_clear(&greenroom_busy, __ATOMIC_RELEASE);
+    }
+
+    /* Take a free chunk, or one of a new slab; NULL if there is no room for a slab. */
+    static void *greenroom_take_chunk(void)
     {
         uint32_t index;
         Slab *slab;
-        if (size != CHUNK)
-            return greenroom_before.alloc(greenroom_before.ctx, size);
         if (greenroom_free_head != UINT32_MAX) {
             index = greenroom_free_head;
             slab = &greenroom_slabs[index / SLAB_CHUNKS];
@@ -53,15 +68,15 @@ cdef extern from *:
             char *base;
             uint32_t *next;
             if (greenroom_slab_count == MAX_SLABS)
-                return greenroom_before.alloc(greenroom_before.ctx, size);
+                return NULL;
             base = mmap(NULL, CHUNK * SLAB_CHUNKS, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (base == MAP_FAILED)
-                return greenroom_before.alloc(greenroom_before.ctx, size);
+                return NULL;
             next = malloc(SLAB_CHUNKS * sizeof(uint32_t));
             if (next == NULL) {
                 munmap(base, CHUNK * SLAB_CHUNKS);
-                return greenroom_before.alloc(greenroom_before.ctx, size);
+                return NULL;
             }
             madvise(base, CHUNK * SLAB_CHUNKS, MADV_NOHUGEPAGE);
             greenroom_slabs[greenroom_slab_count].base = base;
@@ -73,29 +88,54 @@ cdef extern from *:
         return greenroom_slabs[index / SLAB_CHUNKS].base + CHUNK * (index % SLAB_CHUNKS);
     }
 
-    static void greenroom_arena_free(void *ctx, void *chunk, size_t size)
+    /* Put a chunk back; 0 if it is not from a slab. */
+    static int greenroom_put_chunk(char *chunk)
     {
-        if (size == CHUNK) {
-            uint32_t i;
-            for (i = 0; i < greenroom_slab_count; i++) {
-                Slab *slab = &greenroom_slabs[i];
-                if ((char *)chunk >= slab->base && (char *)chunk < slab->base + CHUNK * SLAB_CHUNKS) {
-                    uint32_t place = (uint32_t)(((char *)chunk - slab->base) / CHUNK);
-                    slab->next[place] = greenroom_free_head;
-                    greenroom_free_head = i * SLAB_CHUNKS + place;
-                    greenroom_in_use--;
-                    if (++greenroom_free_count > KEEP_WARM)
-                        madvise(chunk, CHUNK, MADV_DONTNEED);
-                    return;
-                }
+        uint32_t i;
+        for (i = 0; i < greenroom_slab_count; i++) {
+            Slab *slab = &greenroom_slabs[i];
+            if (chunk >= slab->base && chunk < slab->base + CHUNK * SLAB_CHUNKS) {
+                uint32_t place = (uint32_t)((chunk - slab->base) / CHUNK);
+                if (++greenroom_free_count > KEEP_WARM)
+                    madvise(chunk, CHUNK, MADV_DONTNEED);
+                slab->next[place] = greenroom_free_head;
+                greenroom_free_head = i * SLAB_CHUNKS + place;
+                greenroom_in_use--;
+                return 1;
             }
         }
-        greenroom_before.free(greenroom_before.ctx, chunk, size);
+        return 0;
+    }
+
+    static void *greenroom_arena_alloc(void *ctx, size_t size)
+    {
+        void *chunk = NULL;
+        if (size == CHUNK) {
+            greenroom_enter();
+            chunk = greenroom_take_chunk();
+            greenroom_leave();
+        }
+        if (chunk == NULL)
+            chunk = greenroom_before.alloc(greenroom_before.ctx, size);
+        return chunk;
+    }
+
+    static void greenroom_arena_free(void *ctx, void *chunk, size_t size)
+    {
+        int ours = 0;
+        if (size == CHUNK) {
+            greenroom_enter();
+            ours = greenroom_put_chunk(chunk);
+            greenroom_leave();
+        }
+        if (!ours)
+            greenroom_before.free(greenroom_before.ctx, chunk, size);
     }
 
     static void greenroom_arena_install(void)
     {
         PyObjectArenaAllocator ours = {NULL, greenroom_arena_alloc, greenroom_arena_free};
+        pthread_atfork(NULL, NULL, greenroom_leave);
         PyObject_GetArenaAllocator(&greenroom_before);
         PyObject_SetArenaAllocator(&ours);
     }

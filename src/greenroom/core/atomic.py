@@ -6,12 +6,16 @@ thread in between any two bytecodes; there the methods named here share one re-e
 """
 
 import functools
+import os
 from typing import Any
 
 from greenroom import _originals
 from greenroom.core import native
 
 _lock = _originals.rlock()
+
+
+os.register_at_fork(after_in_child=_lock._at_fork_reinit)
 
 
 def atomic(owner: Any, *names: str) -> None:

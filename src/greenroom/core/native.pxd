@@ -9,6 +9,7 @@ cdef object take_error()
 cdef untrack(object thing)
 cdef track(object thing)
 cdef object name_of(object fn)
+cdef bint drain(int fd) noexcept
 cdef object thread_scheduler()
 cdef bint is_thread_scheduler(object scheduler) noexcept
 cpdef object adopt_scheduler(object scheduler)

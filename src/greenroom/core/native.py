@@ -5,6 +5,7 @@ The twin of native.pyx for an install without a compiler: the same names, the sa
 
 import _thread
 from contextvars import copy_context
+from os import read as _read
 from time import monotonic
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "copy_context",
     "current_greenlet",
     "disown_scheduler",
+    "drain",
     "is_thread_scheduler",
     "monotonic",
     "name_of",
@@ -61,9 +63,26 @@ def track(thing: Any) -> None:
 
 
 def name_of(fn: Any) -> str:
-    """Return fn.__name__, "task" if it has none."""
-    name: str = getattr(fn, "__name__", "task")
-    return name
+    """Return fn.__name__ if it has one, else its type's. Raises nothing, whatever fn is."""
+    if isinstance(fn, str):
+        return fn
+    try:
+        return str(fn.__name__)
+    except BaseException:
+        return type(fn).__name__
+
+
+def drain(fd: int) -> bool:
+    """Empty the wake-up pipe; return True if a byte other than 0, a signal's number, was in it."""
+    signalled = False
+    while True:
+        try:
+            data = _read(fd, 256)
+        except BlockingIOError:
+            return signalled
+        signalled = signalled or bool(data.strip(b"\0"))
+        if len(data) < 256:
+            return signalled
 
 
 def thread_scheduler() -> Any:

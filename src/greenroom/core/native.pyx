@@ -7,6 +7,8 @@ is added there. Nothing in this file knows what a task is.
 
 from cpython.ref cimport Py_DECREF, PyObject
 
+from posix.unistd cimport read
+
 from greenroom.core.cgreenlet cimport (
     PyGreenlet_GetCurrent,
     PyGreenlet_Import,
@@ -130,10 +132,15 @@ cdef track(object thing):
 
 
 cdef object name_of(object fn):
-    """Return fn.__name__, "task" if it has none."""
+    """Return fn.__name__ if it has one, else its type's. Raises nothing, whatever fn is."""
     if PyFunction_Check(fn):
         return greenroom_function_name(fn)
-    return getattr(fn, "__name__", "task")
+    if type(fn) is str:
+        return fn
+    try:
+        return str(fn.__name__)
+    except BaseException:
+        return type(fn).__name__
 
 
 # --- one scheduler a thread -------------------------------------------------------------------
@@ -181,6 +188,22 @@ cpdef disown_scheduler():
     global greenroom_thread_scheduler
     greenroom_thread_scheduler = NULL
     _locals.slot = None
+
+
+cdef bint drain(int fd) noexcept:
+    """Empty the wake-up pipe; return True if a byte other than 0, a signal's number, was in it.
+
+    In C, because Python code would run pending signal handlers, here between two tasks.
+    """
+    cdef char data[256]
+    cdef Py_ssize_t size, index
+    cdef bint signalled = False
+    while True:
+        size = read(fd, data, sizeof(data))
+        for index in range(size):
+            signalled = signalled or data[index] != 0
+        if size < <Py_ssize_t>sizeof(data):
+            return signalled
 
 
 def check_signals():

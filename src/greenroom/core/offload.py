@@ -55,13 +55,14 @@ class Offload:
         """
         scheduler = _scheduler.get()
         job = _Job(scheduler.current, fn, args)
+        if self._started < self._size and self._idle <= self._jobs.qsize():
+            _originals.start_new_thread(self._work, ())
+            self._started += 1
+            _scheduler.add_pool_threads(1)
         scheduler.enlist(None, job, FOREVER)
         scheduler.external += 1
         try:
             self._jobs.put(job)
-            if self._started < self._size and self._idle < self._jobs.qsize():
-                self._started += 1
-                _originals.start_new_thread(self._work, ())
             scheduler.wait()
         finally:
             job.task = None
@@ -113,6 +114,7 @@ def pool_threads() -> int:
 def _forget_threads() -> None:
     """After a fork the child has none of the threads."""
     global _pool
+    _scheduler.add_pool_threads(-_pool.threads)
     _pool = Offload(_config.OFFLOAD_THREADS)
 
 

@@ -14,7 +14,6 @@ cdef class FdState:
     cdef readonly WaitQueue readers
     cdef readonly WaitQueue writers
     cdef public int interest
-    cdef public bint prepared
 
 
 cdef class Poller:

@@ -43,7 +43,6 @@ class FdState:
     readers: WaitQueue
     writers: WaitQueue
     interest: int
-    prepared: bool
 
     def __init__(self, fd: int, generation: int) -> None:
         self.fd = fd
@@ -56,7 +55,6 @@ class FdState:
         self.writers = WaitQueue()
         # For backends that ask the kernel for one direction at a time; -1: both at once, for good.
         self.interest = 0
-        self.prepared = False  # a listening socket was made non-blocking
 
     @property
     def wait_reason(self) -> str:

@@ -9,7 +9,8 @@ from greenroom.core.timers cimport Timed, TimerHeap
 from greenroom.core.waitqueue cimport Waiter, WaitQueue
 
 
-cdef set _schedulers
+cdef tuple _schedulers
+cdef Py_ssize_t _pool_threads
 cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS
 cdef double FOREVER
 
@@ -40,7 +41,7 @@ cdef class Scheduler:
     cdef Task newest
     cdef object inbox
     cdef bint sleeping
-    cdef bint in_poll
+    cdef readonly bint in_poll
     cdef int ticks
     cdef public int budget
     cdef readonly Py_ssize_t io_waits
@@ -52,6 +53,7 @@ cdef class Scheduler:
     cdef public object scratch
     cdef public bint interrupted
     cdef public bint in_run
+    cdef public object main_owner
 
     cpdef Scheduler here(self)
     cpdef double now(self) except? -1.0
@@ -69,27 +71,34 @@ cdef class Scheduler:
     @cython.locals(state=FdState)
     cpdef bint wait_fd(self, int fd, bint write, double deadline, bint level) except -1
     cpdef bint wait_state(self, FdState state, bint write, double deadline, bint level) except -1
+    @cython.locals(task=Task)
     cpdef spend_budget(self)
 
     @cython.locals(outermost=Scope, scope=Scope, now=double)
     cdef double before_wait(self, Task task, double deadline) except? -1.0
-    @cython.locals(next_task=Task)
     cdef switch_out(self, Task task)
     cdef object free_carrier(self)
     cdef arm(self, FdState state, bint write, bint level)
-    @cython.locals(task=Task)
-    cdef Task next_task(self)
+    cdef next_task(self)
     @cython.locals(deadline=double)
     cdef poll(self)
-    @cython.locals(timeout=double)
+    @cython.locals(timeout=double, main=Task)
     cdef idle_poll(self, double deadline)
-    @cython.locals(timed=Timed, task=Task)
+    @cython.locals(timed=Timed)
     cdef fire_timers(self, double now)
     @cython.locals(waiter=Waiter)
     cdef take_woken(self)
     cdef run_task(self, Task task)
     cdef settle(self, Task task, object outcome, object failure)
     @cython.locals(waiter=Waiter)
+    @cython.locals(task=Task)
+    cdef finish_unrun(self)
+    @cython.locals(task=Task)
+    cpdef adopt_main(self, Scheduler old)
+    @cython.locals(task=Task)
+    cpdef abandon(self, Task survivor)
+    @cython.locals(task=Task, timed=Timed, above=Timed, place=Py_ssize_t)
+    cpdef check(self)
     cpdef finish(self, Task task, object outcome, object failure)
     cpdef interrupt(self, Task task)
     cpdef post(self, object message)
@@ -97,16 +106,18 @@ cdef class Scheduler:
     cpdef drop_fd(self, int fd, object closer)
 
 
-@cython.locals(task=Task)
 cpdef hub_main(Scheduler scheduler)
-@cython.locals(scheduler=Scheduler, task=Task)
+@cython.locals(scheduler=Scheduler)
 cpdef carrier_main()
 @cython.locals(task=Task)
 cpdef fail(Waiter waiter, object error)
+@cython.locals(task=Task)
+cpdef expire(Timed waiter)
 @cython.locals(scheduler=Scheduler)
 cpdef object current_owner()
 cdef raise_foreign_switch(Task task)
 cdef bint shielded(Task task)
+cpdef add_pool_threads(Py_ssize_t count)
 cpdef Scheduler get()
 @cython.locals(owner=Scheduler)
 cpdef bint unpark(Task task)

@@ -58,8 +58,12 @@ POLL_INTERVAL = _config.POLL_INTERVAL
 IO_BUDGET = _config.IO_BUDGET
 IDLE_CARRIERS = _config.IDLE_CARRIERS
 
-# Every scheduler that is in use, for what concerns them all: a closed fd, a fork.
-_schedulers: "set[Scheduler]" = set()
+# Every scheduler that is in use, for what concerns them all: a closed fd, a fork. Replaced, never
+# changed, so that walking over it needs no lock.
+_schedulers: "tuple[Scheduler, ...]" = ()
+
+# Real threads that wait for work from here, and so wake nobody of themselves (offload.py).
+_pool_threads = 0
 
 
 class RunQueue:
@@ -120,6 +124,7 @@ class Scheduler:
     external  waits that another thread will end (offloaded calls)
     live      tasks spawned and not yet ended
     in_run    main is inside run()
+    main_owner what tells main as an owner of locks: the thread's number, or after a fork the task
     """
 
     current: Task
@@ -146,6 +151,7 @@ class Scheduler:
     scratch: Any
     interrupted: bool
     in_run: bool
+    main_owner: object
 
     def __init__(self) -> None:
         self.ready = RunQueue()
@@ -166,6 +172,9 @@ class Scheduler:
         self.scratch = None
         # The context of main is the thread's own; the copy here is never entered.
         self.main = new_task(self, None, (), "main", None)
+        native.track(self.main.context)
+        native.track(self.main)  # so that the scheduler of a thread that has ended can be collected
+        self.main_owner = self.thread
         self.main.state = _task.RUNNABLE
         self.main.greenlet = native.current_greenlet()
         self.current = self.main
@@ -314,17 +323,22 @@ class Scheduler:
             fail(self.current, error)
 
     def spend_budget(self) -> None:
-        """Count an operation that did not have to wait; let others run after too many."""
+        """Count an operation that did not have to wait; let others run after too many.
+
+        Raises nothing: the operation is done, and what it brought must reach the caller.
+        """
         self.budget -= 1
         if self.budget <= 0:
             self.budget = IO_BUDGET
-            self.yield_now()
+            task = self.current
+            if task.state == _task.RUNNABLE and not self.in_poll:
+                self.ready.append(task)
+                self.switch_out(task)
 
     def interrupt(self, task: Task) -> None:
         """Let a task whose scope or kill flag changed look at it: wake it if it waits."""
-        if task.state == _task.PARKED and not shielded(task):
-            task.timed_out = True
-            unpark(task)
+        if not shielded(task):
+            expire(task)
 
     def throw(self, task: Task, error: BaseException) -> None:
         """Raise error in the wait the task is in, or else in its next one outside a shield."""
@@ -332,7 +346,10 @@ class Scheduler:
             task.error = error
             unpark(task)
         elif task.state != _task.DONE:
-            task.pending = error
+            if task.pending is None:
+                task.pending = error
+            elif task.pending is not error:
+                task.pending.add_note(f"and, before it was raised: {error!r}")
             task.attention = True
 
     def call_soon_threadsafe(self, fn: Callable[..., object], *args: Any) -> None:
@@ -387,13 +404,13 @@ class Scheduler:
         task.greenlet = native.current_greenlet()
         if self.debug:
             self.check()
-        next_task = self.next_task()
-        if next_task is not task:
-            self.current = next_task
-            if next_task.greenlet is None:
+        self.next_task()
+        if self.current is not task:
+            # No reference to the next task is kept here: it may end long before this one goes on.
+            if self.current.greenlet is None:
                 native.switch(self.free_carrier())
             else:
-                native.switch(next_task.greenlet)
+                native.switch(self.current.greenlet)
             if self.current is not task:
                 raise_foreign_switch(task)
         self.budget = IO_BUDGET
@@ -402,15 +419,12 @@ class Scheduler:
         """Return the greenlet that will run a NEW task: an idle carrier, or the hub to make one."""
         return self.idle.pop() if self.idle else self.hub
 
-    def next_task(self) -> Task:
-        """Return the next ready task, waiting until there is one."""
-        while True:
-            self.ticks -= 1
-            if self.ticks < 0 or self.ready.head is None:
-                self.poll()
-            task = self.ready.popleft()
-            if task is not None:
-                return task
+    def next_task(self) -> None:
+        """Make the next ready task the current one, waiting until there is one."""
+        self.ticks -= 1
+        while self.ticks < 0 or self.ready.head is None:
+            self.poll()
+        self.current = self.ready.popleft()
 
     def poll(self) -> None:
         """Make ready what came due: messages, timers, I/O. Waits if that leaves nothing ready."""
@@ -437,12 +451,14 @@ class Scheduler:
 
     def idle_poll(self, deadline: float) -> None:
         """Wait for I/O, another thread or a signal, at most until deadline."""
-        if self.main.pending is not None and self.main.state == _task.PARKED:
-            error, self.main.pending = self.main.pending, None
-            self.throw(self.main, error)  # it came while main was just parking
+        main = self.main
+        if main.pending is not None and main.state == _task.PARKED and not shielded(main):
+            error, main.pending = main.pending, None
+            self.throw(main, error)  # it came while main was just parking
             return
         if deadline == FOREVER and not self.io_waits and not self.external and self.is_deadlock():
-            self.throw(self.main, DeadlockError(self.deadlock_text()))
+            if self.ready.head is None:
+                fail(main, DeadlockError(self.deadlock_text()))
             return
         self.sleeping = True
         if self.inbox:
@@ -458,7 +474,7 @@ class Scheduler:
         self.take_woken()
         if self.poller.wake_seen:
             self.poller.wake_seen = False
-            signalled = self.wakeup.drain() or signalled
+            signalled = native.drain(self.poller.wake_fd) or signalled
         if signalled:
             self.spawn(run_signal_handlers, (self,), "signal-handlers")
         elif self.clock is not None and deadline != FOREVER and not self.inbox:
@@ -471,10 +487,7 @@ class Scheduler:
             if timed is None:
                 return
             if isinstance(timed, Task):
-                task = timed
-                if task.state == _task.PARKED:
-                    task.timed_out = True
-                    unpark(task)
+                expire(timed)
 
     def take_woken(self) -> None:
         """Make ready the tasks that the poller took from their fds."""
@@ -513,8 +526,14 @@ class Scheduler:
         if not native.is_thread_scheduler(self):
             end_forked_child(task)
 
+    def finish_unrun(self) -> None:
+        """End the current task, which was killed before it ran."""
+        task = self.current
+        self.finish(task, None, TaskKilled(f"{task.name} was killed before it ran"))
+
     def judge(self, task: Task, error: BaseException) -> BaseException:
         """Decide what the error means that ended task; log it if nobody will ask for it."""
+        task.push_scope(Scope(FOREVER, True))  # a log handler may wait, even of a killed task
         if isinstance(error, Cancelled) and task.killed:
             killed = TaskKilled(f"{task.name} was killed")
             killed.__cause__ = error
@@ -522,16 +541,19 @@ class Scheduler:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.throw(self.main, error)
         elif not task.observed:
-            hooks.task_failed(task, error)
+            try:
+                hooks.task_failed(task, error)
+            except BaseException as failed:  # foreign code: logging handlers, repr
+                self.throw(self.main, failed)
         return error
 
     def finish(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
-        """Settle a task and wake those who wait for it."""
+        """Settle a task and wake those who wait for it. Foreign code is called last, and guarded."""
         task.value = outcome
         task.error = failure
         task.state = _task.DONE
         native.track(task.context)  # its deallocator expects that
-        task.fn = task.context = task.greenlet = task.scope = None
+        task.fn = task.context = task.greenlet = task.scope = task.pending = None
         task.args = None
         if task.number:  # the label is fn: do not keep alive what it is bound to
             task.label = native.name_of(task.label)
@@ -539,10 +561,6 @@ class Scheduler:
             native.track(task)  # from now on it may be part of a cycle
         if task.index >= 0:
             self.timers.remove(task)
-        if task.locals is not None:
-            for forget in task.locals:
-                forget(task)
-            task.locals = None
         self.live -= 1
         if task.newer is None:
             self.newest = task.older
@@ -554,8 +572,9 @@ class Scheduler:
         if task.joiners is not None:
             while (waiter := task.joiners.popleft()) is not None:
                 unpark(waiter)
-        if task.callbacks is not None:
-            callbacks, task.callbacks = task.callbacks, None
+        if task.locals is not None or task.callbacks is not None:
+            callbacks = (task.locals or []) + (task.callbacks or [])
+            task.locals = task.callbacks = None
             for fn in callbacks:
                 task.call_back(fn)
 
@@ -574,7 +593,7 @@ class Scheduler:
 
     def is_deadlock(self) -> bool:
         """Tell whether nothing outside could wake anyone: no other thread, no signal handler."""
-        if self.inbox or _originals.thread_count() or len(_schedulers) > 1:
+        if self.inbox or _originals.thread_count() > _pool_threads or len(_schedulers) > 1:
             return False
         signal = _originals.signal
         for number in signal.valid_signals():
@@ -620,19 +639,24 @@ class Scheduler:
         if state is None:
             return
         for queue, way in ((state.readers, "read"), (state.writers, "write")):
-            while (waiter := queue.popleft()) is not None:
-                fail(
-                    waiter, ClosedError(f"cannot wait to {way} fd {fd}: it was closed by {closer}")
-                )
+            while queue.head is not None:
+                error = ClosedError(f"cannot wait to {way} fd {fd}: it was closed by {closer}")
+                if queue.head is not None:  # making the error ran Python code
+                    fail(queue.head, error)
 
     def kill_all(self) -> None:
         """Kill every task but main and wait until their `finally` blocks have run."""
-        while self.live:
-            tasks = [task for task in self.tasks() if task is not self.main]
-            for task in tasks:
-                task.kill()
-            for task in tasks:
-                task.join()
+        shield = Scope(FOREVER, True)
+        self.current.push_scope(shield)
+        try:
+            while self.live:
+                tasks = [task for task in self.tasks() if task is not self.main]
+                for task in tasks:
+                    task.kill()
+                for task in tasks:
+                    task.join()
+        finally:
+            self.current.pop_scope(shield)
 
     def join_all(self) -> None:
         """Wait until every task but main has ended."""
@@ -653,21 +677,51 @@ class Scheduler:
 
     def close_fds(self) -> None:
         """Give back the fds: all that can be done from a finalizer, which must not switch."""
+        global _schedulers
         if self in _schedulers:
-            _schedulers.discard(self)
+            _schedulers = tuple(one for one in _schedulers if one is not self)
             self.poller.close()
             self.wakeup.close()
+
+    def adopt_main(self, old: "Scheduler") -> None:
+        """After a fork: the task that forked, with its scopes, locals and locks, is main here."""
+        task = old.current
+        self.main = self.current = task
+        self.main_owner = old.main_owner if task is old.main else task
+        task.scheduler = self
+        task.pending = None
+        task.killed = False
+        task.attention = task.scope is not None
+        native.track(task)
+
+    def abandon(self, survivor: Task | None) -> None:
+        """The thread has ended, or is not there after a fork: its tasks will never run again.
+
+        Take them out of the queues they stand in, lest they be handed what others wait for.
+        """
+        for task in self.tasks():
+            if task is not survivor and task.state != _task.DONE:
+                if task.queue is not None:
+                    task.queue.remove(task)
+                task.state = _task.DONE
 
 
 def hub_main(scheduler: Scheduler) -> None:
     """The hub: start carriers, and pass the turn on when one ends."""
     native.switch(scheduler.main.greenlet)
     while True:
-        task = scheduler.current
-        if task.greenlet is not None:
-            native.switch(task.greenlet)
-        else:
-            native.switch(greenlet(carrier_main, scheduler.hub))
+        if scheduler.current.greenlet is not None:
+            native.switch(scheduler.current.greenlet)
+            continue
+        try:
+            carrier = greenlet(carrier_main, scheduler.hub)
+            native.switch(carrier)
+        except BaseException as error:  # MemoryError, for one
+            if scheduler.current.state == _task.NEW:
+                scheduler.finish(scheduler.current, None, error)
+            scheduler.throw(scheduler.main, error)
+            scheduler.next_task()
+        carrier = None
 
 
 def carrier_main() -> None:
@@ -676,20 +730,24 @@ def carrier_main() -> None:
     A function, not a method, and no bigger than this: its C frames lie below every parked task.
     """
     scheduler = get()
+    me = native.current_greenlet()
     while True:
-        task = scheduler.current
-        if task.killed:
-            scheduler.finish(task, None, TaskKilled(f"{task.name} was killed before it ran"))
+        if scheduler.current.state != _task.NEW:
+            # A raw greenlet of the user's has ended, and its parent was this carrier's last task.
+            native.switch(scheduler.current.greenlet)
+            continue
+        scheduler.current.greenlet = me
+        if scheduler.current.killed:
+            scheduler.finish_unrun()
         else:
-            scheduler.run_task(task)
-        task = scheduler.next_task()
-        scheduler.current = task
-        if task.greenlet is None:
+            scheduler.run_task(scheduler.current)
+        scheduler.next_task()
+        if scheduler.current.greenlet is None:
             continue
         if len(scheduler.idle) >= IDLE_CARRIERS:
             return  # the hub takes over
-        scheduler.idle.append(native.current_greenlet())
-        native.switch(task.greenlet)
+        scheduler.idle.append(me)
+        native.switch(scheduler.current.greenlet)
 
 
 def raise_foreign_switch(task: Task) -> None:
@@ -744,9 +802,20 @@ def unpark(task: Task) -> bool:
 
 def fail(waiter: Waiter, error: BaseException) -> None:
     """Make a parked task ready; its wait raises error."""
-    if isinstance(waiter, Task) and waiter.state == _task.PARKED:
-        waiter.error = error
-        unpark(waiter)
+    if isinstance(waiter, Task):
+        task = waiter
+        if task.state == _task.PARKED:
+            task.error = error
+            unpark(task)
+
+
+def expire(waiter: Timed) -> None:
+    """Make a parked task ready; its wait ends as at its deadline."""
+    if isinstance(waiter, Task):
+        task = waiter
+        if task.state == _task.PARKED:
+            task.timed_out = True
+            unpark(task)
 
 
 def current_owner() -> object:
@@ -755,8 +824,10 @@ def current_owner() -> object:
     The task; or the thread's number for code outside any task, be there a scheduler yet or not.
     """
     scheduler = native.thread_scheduler()
-    if scheduler is None or scheduler.current is scheduler.main:
+    if scheduler is None:
         return _originals.get_ident()
+    if scheduler.current is scheduler.main:
+        return scheduler.main_owner
     return scheduler.current
 
 
@@ -801,6 +872,12 @@ def new_fd(fd: int, known: bool = False) -> None:
                 scheduler.drop_fd(fd, "code that greenroom did not see")
 
 
+def add_pool_threads(count: int) -> None:
+    """Say that so many real threads more only ever do what is asked of them here."""
+    global _pool_threads
+    _pool_threads += count
+
+
 # --- a thread's beginning and end ---------------------------------------------------------------
 
 _thread_locals = _originals.thread_local()
@@ -812,18 +889,22 @@ class _ThreadEnd:
     """Lies in a thread's locals; when the thread ends, the scheduler's fds are closed."""
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
+        self.scheduler: Scheduler | None = scheduler
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
-            self.scheduler.close_fds()
+        scheduler = self.scheduler
+        if scheduler is not None and not sys.is_finalizing():
+            scheduler.close_fds()
+            scheduler.abandon(None)
+            for forget in scheduler.main.locals or ():
+                forget(scheduler.main)
 
 
 def _make() -> Scheduler:
     """Make the scheduler of this thread."""
-    global _main_scheduler, _hooked
+    global _main_scheduler, _hooked, _schedulers
     scheduler = Scheduler()
-    _schedulers.add(scheduler)
+    _schedulers = (*_schedulers, scheduler)
     native.adopt_scheduler(scheduler)
     _thread_locals.end = _ThreadEnd(scheduler)
     if not _hooked:
@@ -861,6 +942,8 @@ def run_signal_handlers(scheduler: Scheduler) -> None:
     try:
         native.check_signals()
     except BaseException as error:
+        if isinstance(error, Cancelled) and scheduler.current.killed:
+            raise
         scheduler.throw(scheduler.main, error)
 
 
@@ -882,23 +965,26 @@ def _after_fork_in_child() -> None:
     """
     global _main_scheduler
     old = native.thread_scheduler()
-    for scheduler in list(_schedulers):
+    survivor = None
+    if old is not None:
+        survivor = old.current
+        _thread_locals.end.scheduler = None  # the thread has not ended
+    for scheduler in _schedulers:
         scheduler.close_fds()
+        scheduler.abandon(survivor)
     native.disown_scheduler()
     _main_scheduler = None
+    _thread_locals.end = None
     if old is not None:
         fresh = get()
-        fresh.main.label = old.current.name
-        fresh.main.locals = old.current.locals
-        fresh.main.scope = old.current.scope
-        fresh.main.attention = fresh.main.scope is not None
         fresh.clock = old.clock
+        fresh.adopt_main(old)
 
 
 def end_forked_child(task: Task) -> None:
     """End a child process whose main was a task: its function has returned, nothing is left."""
     status = 0
-    error = task.error
+    error = task.exception
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     elif error is not None:
@@ -911,5 +997,5 @@ def end_forked_child(task: Task) -> None:
     os._exit(status)
 
 
-atomic(globals(), "unpark", "fail")
-atomic(Scheduler, "enlist")
+atomic(globals(), "unpark", "fail", "expire", "wake_first")
+atomic(Scheduler, "enlist", "interrupt", "throw")

@@ -12,9 +12,8 @@ cdef bint COMPILED
 
 
 @cython.final
-@cython.freelist(1024)
 cdef class Task(Waiter):
-    cdef readonly object scheduler
+    cdef public object scheduler
     cdef readonly int state
     cdef object fn
     cdef tuple args
@@ -22,20 +21,20 @@ cdef class Task(Waiter):
     cdef readonly object greenlet
     cdef readonly object reason
     cdef public object value
-    cdef object error
-    cdef object pending
+    cdef public object error
+    cdef public object pending
     cdef bint timed_out
     cdef bint waits_io
-    cdef bint attention
+    cdef public bint attention
     cdef public bint killed
     cdef public bint observed
-    cdef readonly Scope scope
+    cdef public Scope scope
     cdef Task older
     cdef Task newer
     cdef WaitQueue joiners
     cdef list callbacks
     cdef public list locals
-    cdef object label
+    cdef public object label
     cdef readonly long long number
     cdef object __weakref__
 

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """The task: a green thread, as an object.                                       layer: core
 
 A task is not a greenlet. It is a small record that a carrier greenlet runs; a carrier is reused for
@@ -82,10 +83,7 @@ class Task(Waiter):
         """The name given to spawn, or one made of the function's name and a number."""
         if self.number == 0:
             return str(self.label)
-        label = self.label
-        if not isinstance(label, str):
-            label = getattr(label, "__name__", None) or type(label).__name__
-        return f"{label}-{self.number}"
+        return f"{native.name_of(self.label)}-{self.number}"
 
     @name.setter
     def name(self, name: str) -> None:
@@ -188,11 +186,14 @@ class Task(Waiter):
         return count
 
     def call_back(self, fn: "Callable[[Task], object]") -> None:
-        """Call one done callback and log what it raises."""
+        """Call one done callback and log what it raises; SystemExit and the like go to main."""
         try:
-            fn(self)
-        except Exception as error:
-            hooks.log_error(f"a done callback of {self!r} failed", error)
+            try:
+                fn(self)
+            except Exception as error:
+                hooks.log_error(f"a done callback of {self!r} failed", error)
+        except BaseException as error:
+            self.scheduler.throw(self.scheduler.main, error)
 
     def push_scope(self, scope: Scope) -> None:
         """Enter scope; every wait until pop_scope() is inside it."""

@@ -12,7 +12,7 @@ import os
 from greenroom._originals import signal
 
 # Taken now: patching replaces these on the module os later.
-_read, _write, _close = os.read, os.write, os.close
+_write, _close = os.write, os.close
 
 
 class WakeUp:
@@ -42,19 +42,6 @@ class WakeUp:
             signal.set_wakeup_fd(before)
         else:
             self._watches_signals = True
-
-    def drain(self) -> bool:
-        """Empty the pipe; return True if a signal was among what woke us."""
-        signalled = False
-        while True:
-            try:
-                data = _read(self.fd, 4096)
-            except BlockingIOError:
-                return signalled
-            if data.strip(b"\0"):
-                signalled = True
-            if len(data) < 4096:
-                return signalled
 
     def close(self) -> None:
         """Close both ends."""

@@ -25,6 +25,7 @@ from greenroom.green import socketcalls
 
 cdef extern from *:
     """
+    #include <netinet/in.h>
     #include <sys/socket.h>
 
     /* SAFETY: the head of PySocketSockObject (Modules/socketmodule.h), the same in 3.11 to 3.14.
@@ -43,11 +44,12 @@ cdef extern from *:
         int sock_fd
         int sock_family
         int sock_type
+        int sock_proto
         long long sock_timeout
 
     Py_ssize_t c_recv "recv"(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t c_send "send"(int fd, const void *buffer, size_t size, int flags) nogil
-    int MSG_DONTWAIT, MSG_WAITALL, AF_INET, AF_INET6, SOCK_STREAM
+    int MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
 
 cdef extern from "Python.h":
     object PyErr_SetFromErrno(object type)
@@ -95,8 +97,8 @@ cdef FdState state_of(Scheduler scheduler, GreenroomSocket *struct):
     return scheduler.poller.state(struct.sock_fd)
 
 
-cdef int failed(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint write,
-                double *deadline) except -1:
+cdef FdState failed(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint write,
+                    double *deadline):
     """After a call that returned -1: park on EAGAIN, go on after EINTR, raise the rest."""
     cdef int problem = errno
     if problem == EAGAIN:  # EWOULDBLOCK is the same on Linux
@@ -106,12 +108,14 @@ cdef int failed(Scheduler scheduler, GreenroomSocket *struct, FdState state, bin
             state.readable = False
         return park(scheduler, struct, state, write, deadline)
     if problem == EINTR:
-        return PyErr_CheckSignals()
+        PyErr_CheckSignals()
+        return state
     PyErr_SetFromErrno(OSError)  # nothing has touched errno since
 
 
-cdef int park(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint write,
-              double *deadline) except -1:
+cdef FdState park(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint write,
+                  double *deadline):
+    """Park; return the fd's state, which may be another: connect() makes it new."""
     if deadline[0] < 0.0:
         deadline[0] = FOREVER
         if struct.sock_timeout >= 0:
@@ -120,7 +124,7 @@ cdef int park(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint 
         raise TimeoutError("timed out")
     if struct.sock_fd != state.fd:
         raise_closed(state.fd)
-    return 0
+    return state_of(scheduler, struct)
 
 
 cdef int raise_closed(int fd) except -1:
@@ -134,6 +138,7 @@ cdef inline void note_short_read(GreenroomSocket *struct, FdState state, Py_ssiz
         0 < got < wanted and state.exact and flags == 0
         and (struct.sock_family == AF_INET or struct.sock_family == AF_INET6)
         and struct.sock_type & 15 == SOCK_STREAM
+        and (struct.sock_proto == 0 or struct.sock_proto == IPPROTO_TCP)
     ):
         state.readable = False
 
@@ -150,7 +155,10 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
         return _slow_recv(sock, bufsize, flags)
     if bufsize < 0:
         raise ValueError("negative buffersize in recv")
-    if flags & MSG_WAITALL:
+    if (
+        flags & (MSG_WAITALL | MSG_TRUNC) or bufsize == 0
+        or (bufsize > SCRATCH and struct.sock_type & 15 != SOCK_STREAM)
+    ):
         return socketcalls.recv(sock, bufsize, flags)
     scheduler = _scheduler.get()
     if scheduler.scratch is None:
@@ -160,11 +168,11 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
     wanted = min(bufsize, SCRATCH)
     while True:
         if not state.readable:
-            park(scheduler, struct, state, False, &deadline)
+            state = park(scheduler, struct, state, False, &deadline)
         got = c_recv(struct.sock_fd, scratch, wanted, flags | MSG_DONTWAIT)
         if got >= 0:
             break
-        failed(scheduler, struct, state, False, &deadline)
+        state = failed(scheduler, struct, state, False, &deadline)
     note_short_read(struct, state, got, wanted, flags)
     data = PyBytes_FromStringAndSize(scratch, got)
     scheduler.spend_budget()
@@ -183,7 +191,7 @@ def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
         return _slow_recv_into(sock, buffer, nbytes, flags)
     if nbytes < 0:
         raise ValueError("negative buffersize in recv_into")
-    if flags & MSG_WAITALL:
+    if flags & (MSG_WAITALL | MSG_TRUNC):
         return socketcalls.recv_into(sock, buffer, nbytes, flags)
     PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
     try:
@@ -191,15 +199,17 @@ def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
             nbytes = view.len
         elif view.len < nbytes:
             raise ValueError("buffer too small for requested bytes")
+        if nbytes == 0:
+            return 0
         scheduler = _scheduler.get()
         state = state_of(scheduler, struct)
         while True:
             if not state.readable:
-                park(scheduler, struct, state, False, &deadline)
+                state = park(scheduler, struct, state, False, &deadline)
             got = c_recv(struct.sock_fd, view.buf, nbytes, flags | MSG_DONTWAIT)
             if got >= 0:
                 break
-            failed(scheduler, struct, state, False, &deadline)
+            state = failed(scheduler, struct, state, False, &deadline)
         note_short_read(struct, state, got, nbytes, flags)
     finally:
         PyBuffer_Release(&view)
@@ -225,7 +235,7 @@ def send(sock, data, int flags=0, /):
             sent = c_send(struct.sock_fd, view.buf, view.len, flags | MSG_DONTWAIT)
             if sent >= 0:
                 break
-            failed(scheduler, struct, state, True, &deadline)
+            state = failed(scheduler, struct, state, True, &deadline)
     finally:
         PyBuffer_Release(&view)
     scheduler.spend_budget()
@@ -253,7 +263,7 @@ def sendall(sock, data, int flags=0, /):
             sent = c_send(struct.sock_fd, <char *>view.buf + done, view.len - done,
                           flags | MSG_DONTWAIT)
             if sent < 0:
-                failed(scheduler, struct, state, True, &deadline)
+                state = failed(scheduler, struct, state, True, &deadline)
                 continue
             done += sent
             if done >= view.len:

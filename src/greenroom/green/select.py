@@ -26,10 +26,13 @@ def _watch(masks: dict[int, int]) -> Any:
     epoll = _Epoll(max(len(masks), 1))
     try:
         for fd, mask in masks.items():
-            epoll.register(fd, mask)
-    except PermissionError:  # a regular file
-        epoll.close()
-        return None
+            try:
+                # Edge-triggered: a hang-up that nobody asked for is reported once and does not spin.
+                epoll.register(fd, mask | _stdlib.EPOLLET)
+            except PermissionError:  # a regular file: always ready, but for urgent data
+                if mask != PRI:
+                    epoll.close()
+                    return None
     except BaseException:
         epoll.close()
         raise
@@ -80,7 +83,7 @@ def select(
             found = _select(rlist, wlist, xlist, 0)
             if any(found):
                 break
-            epoll.poll(0)  # a hang-up that select does not ask for must not spin
+            epoll.poll(0)  # what was reported is dealt with
     finally:
         _close(epoll)
     return found
@@ -128,6 +131,7 @@ class poll:
                 found = self._poll.poll(0)
                 if found:
                     break
+                epoll.poll(0)  # what was reported is dealt with
         finally:
             _close(epoll)
         return found

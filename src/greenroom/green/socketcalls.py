@@ -53,34 +53,36 @@ _set_blocking = os.set_blocking
 _sendfile = os.sendfile
 
 
-class _Borrowed:
-    """A C socket object without a timeout on the fd of sock; gives the fd back untouched."""
+def _without_timeout(sock: Any, timeout: float | None, call: Callable[[Any], Any]) -> Any:
+    """Return call(handle): handle is a C socket object on the fd of sock that has no timeout."""
+    if timeout is None:
+        return call(sock)
+    fd = _fd(sock)
+    if _socket.getdefaulttimeout() is not None:
+        # A new object would start with the default timeout, and to take it away would make the fd
+        # blocking. Rare enough to do it the slow way.
+        _Socket.settimeout(sock, 0.0)
+        try:
+            return call(sock)
+        finally:
+            _Socket.settimeout(sock, timeout)
+    family, kind, proto = (
+        field.__get__(sock) for field in (_Socket.family, _Socket.type, _Socket.proto)
+    )
+    handle = _Socket.__new__(_Socket)
+    try:
+        handle.__init__(family, kind, proto, fd)  # type: ignore[misc]
+        return call(handle)
+    finally:
+        _detach(handle)  # the fd is not the handle's to close
 
-    __slots__ = ("handle", "restore", "sock")
 
-    def __init__(self, sock: Any, timeout: float | None) -> None:
-        self.sock = sock
-        self.restore = None
-        if timeout is None:
-            self.handle = sock
-        elif _socket.getdefaulttimeout() is None:
-            get = _Socket.family.__get__, _Socket.type.__get__, _Socket.proto.__get__
-            self.handle = _Socket(get[0](sock), get[1](sock), get[2](sock), _fileno(sock))
-        else:
-            # A new object would start with the default timeout, and to take it away would make the
-            # fd blocking. Rare enough to do it the slow way.
-            self.handle = sock
-            self.restore = timeout
-            _Socket.settimeout(sock, 0.0)
-
-    def __enter__(self) -> Any:
-        return self.handle
-
-    def __exit__(self, *error: object) -> None:
-        if self.restore is not None:
-            _Socket.settimeout(self.sock, self.restore)
-        elif self.handle is not self.sock:
-            _detach(self.handle)
+def _fd(sock: Any) -> int:
+    """Return the fd of sock; OSError with EBADF if it is closed."""
+    fd: int = _fileno(sock)
+    if fd < 0:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+    return fd
 
 
 def wait_socket(sock: Any, fd: int, write: bool, deadline: float, level: bool = False) -> None:
@@ -101,8 +103,7 @@ def _retry(sock: Any, write: bool, call: Callable[[Any], Any]) -> Any:
     deadline = -1.0
     while True:
         try:
-            with _Borrowed(sock, timeout) as handle:
-                result = call(handle)
+            result = _without_timeout(sock, timeout, call)
         except BlockingIOError:
             pass
         else:
@@ -110,7 +111,7 @@ def _retry(sock: Any, write: bool, call: Callable[[Any], Any]) -> Any:
             return result
         if deadline < 0:
             deadline = _deadline(timeout)
-        fd = _fileno(sock)
+        fd = _fd(sock)
         state = _scheduler.get().poller.state(fd)
         if write:
             state.writable = False
@@ -158,17 +159,13 @@ def accept_fd(sock: Any) -> tuple[int, Any]:
     deadline = _deadline(timeout)
     told = False
     while True:
-        fd = _fileno(sock)
-        state = scheduler.poller.state(fd)
-        if not state.prepared:
-            if timeout is None and fd >= 0:
-                _set_blocking(fd, False)
-            state.prepared = True
+        fd = _fd(sock)
+        if timeout is None:
+            _set_blocking(fd, False)  # each time: settimeout() may have undone it
         try:
-            with _Borrowed(sock, timeout) as handle:
-                result: tuple[int, Any] = _accept(handle)
+            result: tuple[int, Any] = _without_timeout(sock, timeout, _accept)
         except BlockingIOError:
-            state.readable = False
+            scheduler.poller.state(fd).readable = False
             wait_socket(sock, fd, False, deadline)
         except OSError as error:
             if error.errno == errno.ECONNABORTED:
@@ -180,6 +177,7 @@ def accept_fd(sock: Any) -> tuple[int, Any]:
                 hooks.log_warning(f"accept on fd {fd}: {os.strerror(error.errno)}; trying again")
             scheduler.sleep_until(min(scheduler.now() + _config.ACCEPT_BACKOFF, deadline))
         else:
+            _scheduler.new_fd(result[0])
             scheduler.spend_budget()
             return result
 
@@ -191,9 +189,8 @@ def connect(sock: Any, address: Any) -> None:
         return _connect(sock, address)
     deadline = _deadline(timeout)
     address = resolver.numeric_address(sock, address)
-    fd = _fileno(sock)
-    if fd >= 0:
-        _scheduler.new_fd(fd, True)  # an unconnected socket reports a hang-up: forget it
+    fd = _fd(sock)
+    _scheduler.new_fd(fd, True)  # an unconnected socket reports a hang-up: forget it
     try:
         _start_connect(sock, address, timeout, fd)
     except BlockingIOError as error:
@@ -217,9 +214,8 @@ def connect(sock: Any, address: Any) -> None:
 
 def _start_connect(sock: Any, address: Any, timeout: float | None, fd: int) -> None:
     """Call connect(2) so that it cannot block; BlockingIOError: it is under way."""
-    if timeout is not None or fd < 0:
-        with _Borrowed(sock, timeout) as handle:
-            _connect(handle, address)
+    if timeout is not None:
+        _without_timeout(sock, timeout, lambda handle: _connect(handle, address))
         return
     _set_blocking(fd, False)
     try:
@@ -238,7 +234,7 @@ def _connect_later(sock: Any, address: Any, timeout: float | None, deadline: flo
         scheduler.sleep_until(min(scheduler.now() + pause, deadline))
         pause = min(pause * 2, 0.05)
         try:
-            return _start_connect(sock, address, timeout, _fileno(sock))
+            return _start_connect(sock, address, timeout, _fd(sock))
         except BlockingIOError:
             pass
 
@@ -349,10 +345,10 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
         done, size = 0, len(octets)
         while True:
             try:
-                with _Borrowed(sock, timeout) as handle:
-                    done += _send(handle, octets[done:], flags | _DONTWAIT)
+                rest = octets[done:]
+                done += _without_timeout(sock, timeout, lambda s: _send(s, rest, flags | _DONTWAIT))  # noqa: B023
             except BlockingIOError:
-                fd = _fileno(sock)
+                fd = _fd(sock)
                 _scheduler.get().poller.state(fd).writable = False
                 wait_socket(sock, fd, True, deadline)
             if done >= size:

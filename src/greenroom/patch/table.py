@@ -103,7 +103,6 @@ def _thread_rows() -> list[Row]:
         ("start_joinable_thread", threads.start_joinable_thread),
         ("_ThreadHandle", threads.ThreadHandle),
         ("_make_thread_handle", threads.make_thread_handle),
-        ("_shutdown", threads.shutdown),
         ("lock", Lock),
     ):
         found.append(Row("thread", f"_thread:{name}", "by name", c, _use(thing), since=new))
@@ -111,11 +110,25 @@ def _thread_rows() -> list[Row]:
         ("_start_joinable_thread", threads.start_joinable_thread),
         ("_ThreadHandle", threads.ThreadHandle),
         ("_make_thread_handle", threads.make_thread_handle),
-        ("_thread_shutdown", threads.shutdown),
         ("_LockType", Lock),
     ):
         found.append(Row("thread", f"threading:{name}", "by name", c, _use(thing), since=new))
     found += [
+        Row(
+            "thread",
+            "threading:_thread_shutdown",
+            "by name",
+            c,
+            threads.shutdown_after,
+            since=new,
+        ),
+        Row(
+            "thread",
+            "threading:excepthook",
+            "by name",
+            "a thread that was killed has not failed",
+            threads.excepthook_after,
+        ),
         Row(
             "thread",
             "threading:_active_limbo_lock",

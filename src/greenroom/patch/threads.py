@@ -6,14 +6,15 @@ lock of _set_sentinel(), from 3.13 on through a _ThreadHandle.
 """
 
 import contextvars
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from greenroom import _originals
 from greenroom.core import hooks
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
+from greenroom.errors import Cancelled
 from greenroom.sync.event import Event
 from greenroom.sync.lock import Lock
 
@@ -23,11 +24,8 @@ _started: set[Task] = set()
 
 def get_ident() -> int:
     """Return a number that no other running thread or task has. Never switches."""
-    scheduler = _scheduler.get()
-    current = scheduler.current
-    if current is scheduler.main:
-        return _originals.get_ident()
-    return id(current)
+    owner = _scheduler.current_owner()
+    return owner if isinstance(owner, int) else id(owner)
 
 
 def start_new_thread(
@@ -141,10 +139,35 @@ def make_thread_handle(ident: int) -> ThreadHandle:
     return handle
 
 
-def shutdown() -> None:
+def shutdown_after(original: Callable[[], None]) -> Callable[[], None]:
     """_thread._shutdown of Python 3.13: wait for every thread that is not a daemon."""
-    while _joinable:
-        next(iter(_joinable)).join()
+
+    def shutdown() -> None:
+        while _joinable:
+            next(iter(_joinable)).join()
+        original()  # for real threads that were started before patching
+
+    return shutdown
+
+
+def excepthook_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """threading.excepthook: a thread that was killed has not failed."""
+
+    def excepthook(args: Any, /) -> None:
+        if args.exc_type is not Cancelled:
+            original(args)
+
+    return excepthook
+
+
+def _forget_threads() -> None:
+    """After a fork the child has none of the threads."""
+    _joinable.clear()
+    _started.clear()
+    _sentinels.clear()
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 
 
 def forget_dummy(init: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -42,7 +42,12 @@ class Condition:
         scheduler = _scheduler.get()
         # In this order: a notify between the release and the wait must find us in the queue.
         scheduler.enlist(self._waiters, self, scheduler.deadline_after(timeout))
-        state = self._lock._release_save()
+        try:
+            state = self._lock._release_save()
+        except BaseException as error:
+            _scheduler.fail(scheduler.current, error)
+            scheduler.wait()
+            raise
         try:
             return scheduler.wait()
         finally:

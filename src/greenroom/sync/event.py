@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Event: a flag to wait for. Result: a value, or an error, to wait for.         layer: sync"""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Lock, RLock, Semaphore, BoundedSemaphore.                                     layer: sync
 
 First come, first served: what is released is handed to the first who waits, who owns it from that
@@ -233,7 +234,8 @@ class RLock:
         self.waiters = WaitQueue()
 
     def __repr__(self) -> str:
-        state = f"held {self.count} times by {self.owner!r}" if self.count else "free"
+        owner = getattr(self.owner, "name", self.owner)  # its repr may lead back here
+        state = f"held {self.count} times by {owner}" if self.count else "free"
         return f"<RLock at {id(self):#x}: {state}, {len(self.waiters)} waiting>"
 
 

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Queues, with the contract of the standard library's queue module.             layer: sync
 
 An item goes straight to the first who waits for one; a put that waits leaves its item with the
@@ -74,7 +75,11 @@ class SimpleQueue:
         item = self._get()
         putter = self.putters.head
         if putter is not None:
-            self._put(putter.value)
+            try:
+                self._put(putter.value)
+            except BaseException as error:  # an item that does not compare: it is the putter's
+                _scheduler.fail(putter, error)
+                return item
             putter.value = PUT
             _scheduler.unpark(putter)
             self.count_put()

@@ -4,6 +4,7 @@ from types import TracebackType
 
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.scope import Scope
+from greenroom.core.task import Task
 from greenroom.core.timers import FOREVER
 from greenroom.errors import Cancelled, Timeout
 
@@ -23,8 +24,11 @@ class timeout(Scope):
     def __init__(self, seconds: float | None) -> None:
         Scope.__init__(self)
         self.seconds = seconds
+        self._task: Task | None = None
 
     def __enter__(self) -> "timeout":
+        if self._task is not None:
+            raise RuntimeError("this timeout() is entered already; make one for each block")
         scheduler = _scheduler.get()
         self.deadline = scheduler.deadline_after(self.seconds)
         self.cancelled = False
@@ -38,7 +42,9 @@ class timeout(Scope):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._task.pop_scope(self)
+        task, self._task = self._task, None
+        if task is not None:
+            task.pop_scope(self)
         if isinstance(error, Cancelled) and error.scope is self:
             raise Timeout(f"the block was not done after {self.seconds} s") from error
 

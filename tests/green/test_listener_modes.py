@@ -1,0 +1,42 @@
+"""A listener whose timeout changes: accept parks in every mode. A child, for it might block."""
+
+import pytest
+
+from patch.children import output_of
+
+CODE = """
+import signal, sys
+signal.alarm(2)  # accept that blocks the thread stops everything: end with a signal then
+import greenroom
+from greenroom.green import socket
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    for timeout in eval(sys.argv[1]):
+        listener.settimeout(timeout)
+        if timeout == 0:
+            continue
+        accepting = greenroom.spawn(listener.accept)
+        greenroom.sleep(0)
+        with socket.create_connection(listener.getsockname()):
+            accepting.result(1)[0].close()
+        print(timeout)
+"""
+
+BUG = "accept believes that the listener is still O_NONBLOCK and blocks the thread"
+
+
+@pytest.mark.parametrize(
+    "timeouts",
+    [
+        [None],
+        [None, 5, 5],
+        [5, 7],
+        pytest.param([None, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
+        pytest.param([5, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
+        pytest.param([None, 5, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
+        pytest.param([None, 0, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
+    ],
+)
+def test_accept_parks_after_each_change_of_the_timeout(timeouts):
+    lines = output_of(CODE, timeouts)
+    assert lines == [str(timeout) for timeout in timeouts if timeout != 0]
