@@ -46,6 +46,9 @@ POLL_INTERVAL = 64
 # Operations on sockets that succeed at once before the task must let others run.
 IO_BUDGET = 64
 
+# Seconds to wait before a deadlock is reported: a thread that was just started is not counted yet.
+DEADLOCK_PAUSE = 0.05
+
 # Carriers kept for reuse when no task needs them. One costs about 6 KB, making one about 1 us.
 IDLE_CARRIERS = 1024
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom import _config
 from greenroom.green import socket
 

@@ -5,8 +5,9 @@ import socket as stdlib
 import subprocess
 import sys
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 from .conftest import settle

@@ -4,38 +4,15 @@ import errno
 import os
 import struct
 
-import greenroom
 import pytest
-from greenroom.core import native
-from greenroom.green import socket
+from patch.children import output_of
 
-from patch.children import output_of, run_child
+import greenroom
+from greenroom.green import socket
 
 from .conftest import settle
 
-# scheduler.fail() sets `error` on a Waiter, which compiled has no such attribute.
-# test_fail_reaches_the_waiter (below) tells when this may go.
-closed_under_a_waiter = pytest.mark.xfail(
-    native.compiled(), run=False, reason="close() fails when a task waits on the fd"
-)
 
-
-@pytest.mark.xfail(native.compiled(), strict=True, reason="AttributeError in scheduler.fail()")
-def test_fail_reaches_the_waiter():
-    code = """if True:
-        import greenroom
-        from greenroom.green import socket
-        one, two = socket.socketpair()
-        reading = greenroom.spawn(one.recv, 1)
-        greenroom.sleep(0)
-        one.close()
-        two.close()
-        print(reading.join(1), type(reading.exception).__name__)
-    """
-    assert run_child(code).stdout == "True ClosedError\n"
-
-
-@closed_under_a_waiter
 def test_a_reader_gets_an_error_that_names_the_fd_and_who_closed_it(pair):
     one, _ = pair
     fd = one.fileno()
@@ -48,9 +25,8 @@ def test_a_reader_gets_an_error_that_names_the_fd_and_who_closed_it(pair):
     closing.join()
 
 
-@pytest.mark.xfail(strict=True, reason="a task that has never parked is 'not started'")
 def test_the_error_names_the_line_that_closed_the_fd():
-    code = """if True:
+    code = """
         import greenroom
         from greenroom.green import socket
         one, two = socket.socketpair()
@@ -67,7 +43,6 @@ def test_the_error_names_the_line_that_closed_the_fd():
     assert line.endswith("it was closed by <Task closer-2> at <string>:6 in closer")
 
 
-@closed_under_a_waiter
 @pytest.mark.parametrize("end", ["close", "detach"])
 def test_everyone_who_waits_in_either_direction_gets_the_error(tcp, end):
     client, _ = tcp
@@ -81,7 +56,6 @@ def test_everyone_who_waits_in_either_direction_gets_the_error(tcp, end):
         os.close(fd)
 
 
-@closed_under_a_waiter
 def test_an_acceptor_gets_the_error(listener):
     accepting = greenroom.spawn(listener.accept)
     settle()
@@ -90,7 +64,6 @@ def test_an_acceptor_gets_the_error(listener):
         accepting.result()
 
 
-@closed_under_a_waiter
 def test_a_waiter_never_sees_the_events_of_a_new_file_with_its_number(pair):
     one, _ = pair
     fd = one.fileno()

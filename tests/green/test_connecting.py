@@ -3,8 +3,9 @@
 import errno
 import socket as stdlib
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 from .conftest import outcome

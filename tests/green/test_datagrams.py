@@ -1,7 +1,8 @@
 """UDP and Unix datagrams: boundaries are kept, and a wait parks."""
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.core import native
 from greenroom.green import socket
 
@@ -125,7 +126,6 @@ def test_wait_all_on_datagrams_gives_one_datagram(unix):
     assert one.recv(6, socket.MSG_WAITALL) == b"abc"
 
 
-@pytest.mark.xfail(native.compiled(), strict=True, reason="cut to the scratch buffer's 256 KiB")
 def test_a_datagram_larger_than_the_scratch_buffer_arrives_whole(unix):
     one, two = unix
     two.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)

@@ -1,7 +1,8 @@
 """IPv6: the same calls with four-part addresses."""
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 from .conftest import settle

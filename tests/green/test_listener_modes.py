@@ -1,7 +1,6 @@
 """A listener whose timeout changes: accept parks in every mode. A child, for it might block."""
 
 import pytest
-
 from patch.children import output_of
 
 CODE = """
@@ -22,8 +21,6 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
         print(timeout)
 """
 
-BUG = "accept believes that the listener is still O_NONBLOCK and blocks the thread"
-
 
 @pytest.mark.parametrize(
     "timeouts",
@@ -31,10 +28,10 @@ BUG = "accept believes that the listener is still O_NONBLOCK and blocks the thre
         [None],
         [None, 5, 5],
         [5, 7],
-        pytest.param([None, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
-        pytest.param([5, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
-        pytest.param([None, 5, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
-        pytest.param([None, 0, None], marks=pytest.mark.xfail(strict=True, reason=BUG)),
+        [None, None],
+        [5, None],
+        [None, 5, None],
+        [None, 0, None],
     ],
 )
 def test_accept_parks_after_each_change_of_the_timeout(timeouts):

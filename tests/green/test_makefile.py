@@ -1,7 +1,8 @@
 """makefile: buffered reading and writing over a green socket."""
 
-import greenroom
 import pytest
+
+import greenroom
 
 from .conftest import settle
 

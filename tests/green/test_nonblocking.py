@@ -2,8 +2,9 @@
 
 import errno
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 CALLS = {

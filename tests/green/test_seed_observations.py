@@ -1,7 +1,8 @@
 """The seed's first chapter: what recv does without data, after a close, and when non-blocking."""
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 from .conftest import settle

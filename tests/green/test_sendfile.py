@@ -4,8 +4,9 @@ import io
 import os
 import random
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 DATA = random.Random(2).randbytes(3 << 20)

@@ -4,10 +4,11 @@ Random sizes, pauses and ends: whatever the order in which data, FIN and reads m
 each byte once, in order, and then the end.
 """
 
-import greenroom
-from greenroom.green import socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import greenroom
+from greenroom.green import socket
 
 from .conftest import settle
 

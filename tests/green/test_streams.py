@@ -4,9 +4,9 @@ import hashlib
 import random
 import struct
 
-import greenroom
 import pytest
-from greenroom.core import native
+
+import greenroom
 from greenroom.green import socket
 
 from .conftest import settle
@@ -213,7 +213,6 @@ def test_wait_all_that_times_out_loses_no_byte(pair, clock):
     assert got == b"abc"
 
 
-@pytest.mark.xfail(native.compiled(), strict=True, reason="recv(0) of fastsocket.pyx parks")
 def test_zero_bytes_are_received_at_once_without_data(pair, clock):
     one, two = pair
     reading = greenroom.spawn(lambda: (one.recv(0), one.recv_into(bytearray())))

@@ -2,8 +2,9 @@
 
 import socket as stdlib
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 from .conftest import outcome

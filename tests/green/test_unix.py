@@ -3,8 +3,9 @@
 import array
 import os
 
-import greenroom
 import pytest
+
+import greenroom
 from greenroom.green import socket
 
 from .conftest import settle

@@ -3,6 +3,7 @@
 import socket as stdlib
 
 import pytest
+
 from greenroom.core import native
 from greenroom.green import socket
 
@@ -58,26 +59,11 @@ LOOSE = {
 }
 
 AFTER_CLOSE = [
-    *("recv of a negative size", "recv when not connected", "send when not connected"),
-    *("accept when not listening", "shutdown when not connected"),
+    "recv when not connected",
+    "send when not connected",
+    "accept when not listening",
+    "shutdown when not connected",
 ]
-
-EBADF_IS_VALUE_ERROR = "ValueError: cannot wait on fd -1"
-
-
-def known_bug(name, timeout):
-    if timeout == 0 or name == "shutdown when not connected":
-        return False
-    return name == "accept when not listening" or (timeout == 1 and not native.compiled())
-
-
-def with_known_bugs(names, timeouts):
-    mark = pytest.mark.xfail(strict=True, reason=EBADF_IS_VALUE_ERROR)
-    return [
-        pytest.param(name, timeout, marks=[mark] if known_bug(name, timeout) else [])
-        for name in names
-        for timeout in timeouts
-    ]
 
 
 def of_both(call, prepare=lambda sock: None):
@@ -107,7 +93,8 @@ def test_a_buffer_that_cannot_be_written_raises_type_error(timeout):
     assert found == expected
 
 
-@pytest.mark.parametrize(("name", "timeout"), with_known_bugs(AFTER_CLOSE, [None, 1, 0]))
+@pytest.mark.parametrize("name", AFTER_CLOSE)
+@pytest.mark.parametrize("timeout", [None, 1, 0])
 def test_a_closed_socket_raises_what_the_standard_library_raises(name, timeout):
     def close(sock):
         sock.settimeout(timeout)
@@ -117,7 +104,6 @@ def test_a_closed_socket_raises_what_the_standard_library_raises(name, timeout):
     assert found == expected
 
 
-@pytest.mark.xfail(strict=True, reason=EBADF_IS_VALUE_ERROR)
 def test_connecting_a_closed_socket_raises_bad_file_descriptor():
     for timeout in (None, 1):
         address = ("127.0.0.1", 1)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,9 +15,9 @@ def run_child(
 ) -> subprocess.CompletedProcess[str]:
     """Run code (a text for -c, or a file's Path) in a new interpreter and return what came of it.
 
-    Warnings about sockets and files left open are printed; nothing but `code` is imported.
+    A text may be indented. Nothing is imported in the child but what it imports itself.
     """
-    program = [str(code)] if isinstance(code, Path) else ["-c", code]
+    program = [str(code)] if isinstance(code, Path) else ["-c", textwrap.dedent(code)]
     return run_command(sys.executable, *program, *args, env=env, timeout=timeout)
 
 

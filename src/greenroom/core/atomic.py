@@ -15,7 +15,7 @@ from greenroom.core import native
 _lock = _originals.rlock()
 
 
-os.register_at_fork(after_in_child=_lock._at_fork_reinit)
+os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
 
 
 def atomic(owner: Any, *names: str) -> None:

@@ -29,7 +29,11 @@ class _Values:
             task.locals = []
         elif len(task.locals) % 64 == 63:
             # Those whose local object has died; main would collect them for ever.
-            task.locals = [one for one in task.locals if getattr(one, "values", id)() is not None]
+            task.locals = [
+                one
+                for one in task.locals
+                if not isinstance(one, _Forget) or one.values() is not None
+            ]
         task.locals.append(_Forget(self))
         return values
 
@@ -110,7 +114,9 @@ class local:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+            raise AttributeError(
+                f"{type(self).__name__!r} object attribute '__dict__' is read-only"
+            )
         values = _dict_of(self)
         found = _class_attribute(type(self), name)
         if found is not _MISSING and hasattr(type(found), "__set__"):
@@ -120,7 +126,9 @@ class local:
 
     def __delattr__(self, name: str) -> None:
         if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
+            raise AttributeError(
+                f"{type(self).__name__!r} object attribute '__dict__' is read-only"
+            )
         values = _dict_of(self)
         found = _class_attribute(type(self), name)
         if found is not _MISSING and hasattr(type(found), "__delete__"):

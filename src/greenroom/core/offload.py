@@ -1,7 +1,7 @@
 """Real threads for calls that cannot park.                                      layer: core
 
-A small pool for the whole process, made on first use: the threads take jobs from one queue and post
-what came of them into the inbox of the scheduler that asked. They are daemons: a process that ends
+A small pool for the whole process, made on first use: the threads take jobs from one queue and
+wake the task that asked. They are daemons: a process that ends
 does not wait for a look-up that hangs.
 """
 
@@ -12,20 +12,20 @@ from typing import Any
 
 from greenroom import _config, _originals
 from greenroom.core import scheduler as _scheduler
-from greenroom.core.task import Task
 from greenroom.core.timers import FOREVER
+from greenroom.core.waitqueue import WaitQueue
 
 # Taken now: patching replaces queue.SimpleQueue; get() of this one blocks the real thread.
 _RealQueue = SimpleQueue
 
 
 class _Job:
-    """One call, and the task that waits for it (None once it was given up)."""
+    """One call, and the task that waits for it, unless it has given up."""
 
-    __slots__ = ("args", "error", "fn", "result", "task", "what")
+    __slots__ = ("args", "error", "fn", "result", "waiter", "what")
 
-    def __init__(self, task: Task, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self.task: Task | None = task
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.waiter = WaitQueue()
         self.fn = fn
         self.args = args
         self.result: Any = None
@@ -54,18 +54,17 @@ class Offload:
         Switches  always
         """
         scheduler = _scheduler.get()
-        job = _Job(scheduler.current, fn, args)
+        job = _Job(fn, args)
         if self._started < self._size and self._idle <= self._jobs.qsize():
             _originals.start_new_thread(self._work, ())
             self._started += 1
             _scheduler.add_pool_threads(1)
-        scheduler.enlist(None, job, FOREVER)
+        scheduler.enlist(job.waiter, job, FOREVER)
         scheduler.external += 1
         try:
             self._jobs.put(job)
             scheduler.wait()
         finally:
-            job.task = None
             scheduler.external -= 1
         if job.error is not None:
             raise job.error
@@ -81,21 +80,13 @@ class Offload:
                 job.result = job.fn(*job.args)
             except BaseException as error:
                 job.error = error
-            task = job.task
-            if task is not None:
-                task.scheduler.call_soon_threadsafe(_deliver, job)
-            del job, task
+            _scheduler.wake_first(job.waiter)
+            del job
 
     @property
     def threads(self) -> int:
         """How many threads there are."""
         return self._started
-
-
-def _deliver(job: _Job) -> None:
-    """Wake the task that waits for job, if it still does. Runs in its scheduler."""
-    if job.task is not None:
-        _scheduler.unpark(job.task)
 
 
 _pool = Offload(_config.OFFLOAD_THREADS)

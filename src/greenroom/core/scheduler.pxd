@@ -12,7 +12,7 @@ from greenroom.core.waitqueue cimport Waiter, WaitQueue
 cdef tuple _schedulers
 cdef Py_ssize_t _pool_threads
 cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS
-cdef double FOREVER
+cdef double FOREVER, DEADLOCK_PAUSE
 
 
 @cython.final
@@ -115,7 +115,6 @@ cpdef fail(Waiter waiter, object error)
 cpdef expire(Timed waiter)
 @cython.locals(scheduler=Scheduler)
 cpdef object current_owner()
-cdef raise_foreign_switch(Task task)
 cdef bint shielded(Task task)
 cpdef add_pool_threads(Py_ssize_t count)
 cpdef Scheduler get()

@@ -47,9 +47,10 @@ from greenroom.core import task as _task
 from greenroom.core.atomic import atomic
 from greenroom.core.epoll import EpollPoller
 from greenroom.core.poller import FdState, Poller
+from greenroom.core.scope import Scope
 from greenroom.core.selector import SelectorPoller
 from greenroom.core.task import Task, new_task
-from greenroom.core.timers import FOREVER, TimerHeap
+from greenroom.core.timers import FOREVER, Timed, TimerHeap
 from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.core.wakeup import WakeUp
 from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
@@ -57,6 +58,7 @@ from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
 POLL_INTERVAL = _config.POLL_INTERVAL
 IO_BUDGET = _config.IO_BUDGET
 IDLE_CARRIERS = _config.IDLE_CARRIERS
+DEADLOCK_PAUSE = _config.DEADLOCK_PAUSE
 
 # Every scheduler that is in use, for what concerns them all: a closed fd, a fork. Replaced, never
 # changed, so that walking over it needs no lock.
@@ -411,8 +413,10 @@ class Scheduler:
                 native.switch(self.free_carrier())
             else:
                 native.switch(self.current.greenlet)
-            if self.current is not task:
-                raise_foreign_switch(task)
+            while self.current is not task:
+                # Not the scheduler, but a raw greenlet of the running task's came here: its parent
+                # was this one, or somebody called switch() on it. Send it back.
+                native.switch(self.current.greenlet)
         self.budget = IO_BUDGET
 
     def free_carrier(self) -> Any:
@@ -424,7 +428,7 @@ class Scheduler:
         self.ticks -= 1
         while self.ticks < 0 or self.ready.head is None:
             self.poll()
-        self.current = self.ready.popleft()
+        self.current = self.ready.popleft()  # type: ignore[assignment]
 
     def poll(self) -> None:
         """Make ready what came due: messages, timers, I/O. Waits if that leaves nothing ready."""
@@ -457,8 +461,7 @@ class Scheduler:
             self.throw(main, error)  # it came while main was just parking
             return
         if deadline == FOREVER and not self.io_waits and not self.external and self.is_deadlock():
-            if self.ready.head is None:
-                fail(main, DeadlockError(self.deadlock_text()))
+            self.suspect_deadlock()
             return
         self.sleeping = True
         if self.inbox:
@@ -548,7 +551,7 @@ class Scheduler:
         return error
 
     def finish(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
-        """Settle a task and wake those who wait for it. Foreign code is called last, and guarded."""
+        """Settle a task and wake those who wait for it. Foreign code comes last, and guarded."""
         task.value = outcome
         task.error = failure
         task.state = _task.DONE
@@ -601,6 +604,15 @@ class Scheduler:
             if callable(handler) and handler not in (_on_sigint, signal.default_int_handler):
                 return False
         return True
+
+    def suspect_deadlock(self) -> None:
+        """Raise DeadlockError in main, unless a thread that was just started shows up."""
+        self.sleeping = True
+        self.poller.poll(DEADLOCK_PAUSE)
+        self.sleeping = False
+        self.take_woken()
+        if self.ready.head is None and self.is_deadlock():
+            fail(self.main, DeadlockError(self.deadlock_text()))
 
     def deadlock_text(self) -> str:
         """Return the message of a DeadlockError."""
@@ -750,14 +762,6 @@ def carrier_main() -> None:
         native.switch(scheduler.current.greenlet)
 
 
-def raise_foreign_switch(task: Task) -> None:
-    """A raw greenlet's switch() went to where a task waits."""
-    raise RuntimeError(
-        f"the greenlet in which {task!r} waits was switched to from outside; "
-        "only the scheduler may resume it"
-    )
-
-
 def shielded(task: Task) -> bool:
     """Tell whether a shield keeps outer cancellation from the task's waits."""
     scope = task.scope
@@ -833,6 +837,8 @@ def current_owner() -> object:
 
 def wake_first(queue: WaitQueue) -> bool:
     """Make the first task of queue ready. Returns False if there is none."""
+    if queue is None:
+        raise TypeError("cannot wake anyone in None: was __init__ of the base class called?")
     task = queue.head
     if task is None:
         return False
@@ -932,7 +938,8 @@ def _on_sigint(signum: int, frame: Any) -> None:
     scheduler.interrupted = True
     main = scheduler.main
     own_code = scheduler.in_poll or (frame is not None and report.is_own_code(frame.f_code))
-    if (scheduler.current is main and not own_code) or main.pending is not None:
+    undelivered = isinstance(main.pending or main.error, KeyboardInterrupt)
+    if (scheduler.current is main and not own_code) or undelivered:
         raise KeyboardInterrupt
     scheduler.throw(main, KeyboardInterrupt())
 

@@ -39,6 +39,7 @@ cdef class Task(Waiter):
     cdef object __weakref__
 
     cpdef push_scope(self, Scope scope)
+    @cython.locals(inner=Scope)
     cpdef pop_scope(self, Scope scope)
 
 

@@ -202,7 +202,12 @@ class Task(Waiter):
         self.attention = True
 
     def pop_scope(self, scope: Scope) -> None:
-        """Leave scope, and any inside it that was left open."""
+        """Leave scope, and any inside it that was left open; nothing if it was left already."""
+        inner = self.scope
+        while inner is not None and inner is not scope:
+            inner = inner.parent
+        if inner is None:
+            return
         self.scope = scope.parent
         scope.parent = None
         self.attention = self.killed or self.scope is not None or self.pending is not None

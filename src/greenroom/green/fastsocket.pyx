@@ -91,6 +91,11 @@ cdef inline GreenroomSocket *struct_of(object sock) except NULL:
     return <GreenroomSocket *><void *>sock
 
 
+cdef inline bint polls(GreenroomSocket *struct, int flags) noexcept:
+    """Whether the user wants this call not to wait."""
+    return struct.sock_timeout == 0 or (flags & MSG_DONTWAIT and struct.sock_timeout < 0)
+
+
 cdef FdState state_of(Scheduler scheduler, GreenroomSocket *struct):
     if struct.sock_fd < 0:
         raise OSError(EBADF, "Bad file descriptor")
@@ -151,7 +156,7 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
     cdef double deadline = -1.0
     cdef Py_ssize_t got, wanted
     cdef char *scratch
-    if struct.sock_timeout == 0:
+    if polls(struct, flags):
         return _slow_recv(sock, bufsize, flags)
     if bufsize < 0:
         raise ValueError("negative buffersize in recv")
@@ -187,13 +192,19 @@ def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
     cdef double deadline = -1.0
     cdef Py_ssize_t got
     cdef Py_buffer view
-    if struct.sock_timeout == 0:
+    if polls(struct, flags):
         return _slow_recv_into(sock, buffer, nbytes, flags)
     if nbytes < 0:
         raise ValueError("negative buffersize in recv_into")
     if flags & (MSG_WAITALL | MSG_TRUNC):
         return socketcalls.recv_into(sock, buffer, nbytes, flags)
-    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    try:
+        PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    except BufferError:
+        raise TypeError(
+            "recv_into() argument 1 must be read-write bytes-like object, "
+            f"not {type(buffer).__name__}"
+        ) from None
     try:
         if nbytes == 0:
             nbytes = view.len
@@ -225,7 +236,7 @@ def send(sock, data, int flags=0, /):
     cdef double deadline = -1.0
     cdef Py_ssize_t sent
     cdef Py_buffer view
-    if struct.sock_timeout == 0:
+    if polls(struct, flags):
         return _slow_send(sock, data, flags)
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
@@ -253,7 +264,7 @@ def sendall(sock, data, int flags=0, /):
     cdef double deadline = -1.0
     cdef Py_ssize_t sent, done = 0
     cdef Py_buffer view
-    if struct.sock_timeout == 0:
+    if polls(struct, flags):
         return _slow_sendall(sock, data, flags)
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:

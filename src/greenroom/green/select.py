@@ -27,7 +27,7 @@ def _watch(masks: dict[int, int]) -> Any:
     try:
         for fd, mask in masks.items():
             try:
-                # Edge-triggered: a hang-up that nobody asked for is reported once and does not spin.
+                # Edge-triggered: a hang-up that nobody asked for is reported once, not for ever.
                 epoll.register(fd, mask | _stdlib.EPOLLET)
             except PermissionError:  # a regular file: always ready, but for urgent data
                 if mask != PRI:

@@ -201,15 +201,16 @@ def connect(sock: Any, address: Any) -> None:
     while True:
         # level: what the poller knows is from before the connect
         wait_socket(sock, fd, True, deadline, level=True)
-        code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
         try:
-            _Socket.getpeername(sock)
+            # connect(2) once more says what came of it, and lets the kernel's socket leave its
+            # connecting state; SO_ERROR would not.
+            return _start_connect(sock, address, timeout, fd)
+        except BlockingIOError:
+            continue  # woken early
         except OSError as error:
-            if error.errno == errno.ENOTCONN:
-                continue  # woken early
-        return None
+            if error.errno == errno.EISCONN:
+                return None
+            raise
 
 
 def _start_connect(sock: Any, address: Any, timeout: float | None, fd: int) -> None:
@@ -261,20 +262,38 @@ def connect_ex(sock: Any, address: Any) -> int:
 
 def recv(sock: Any, bufsize: int, flags: int = 0) -> bytes:
     """recv(2). Returns b"" at the end of the stream. Switches only if nothing has come."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _recv(sock, bufsize, flags)
-    if flags & _socket.MSG_WAITALL and bufsize > 0:
-        data = bytearray(bufsize)
-        return bytes(data[: recv_into(sock, data, bufsize, flags)])
-    data_: bytes = _retry(sock, False, lambda s: _recv(s, bufsize, flags | _DONTWAIT))
-    return data_
+    if _waits_for_all(sock, flags) and bufsize > 0:
+        buffer = bytearray(bufsize)
+        return bytes(buffer[: recv_into(sock, buffer, bufsize, flags)])
+    data: bytes = _retry(sock, False, lambda s: _recv(s, bufsize, flags | _DONTWAIT))
+    if flags & _socket.MSG_TRUNC and len(data) > bufsize:
+        # recv(2) returns the whole length then, and the C method what lay in memory behind.
+        data = data[:bufsize].ljust(len(data), b"\0")
+    return data
+
+
+def _polls(sock: Any, flags: int) -> bool:
+    """Whether the user wants this call not to wait."""
+    timeout = _gettimeout(sock)
+    return timeout == 0 or (timeout is None and flags & _DONTWAIT != 0)
+
+
+def _waits_for_all(sock: Any, flags: int) -> bool:
+    """Whether MSG_WAITALL means more than one recv(2) here: as in C, on a blocking stream only."""
+    return (
+        flags & (_socket.MSG_WAITALL | _socket.MSG_PEEK) == _socket.MSG_WAITALL
+        and _gettimeout(sock) is None
+        and _Socket.type.__get__(sock) & 15 == _socket.SOCK_STREAM
+    )
 
 
 def recv_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
     """recv(2) into a writable buffer. Returns how many bytes came, 0 at the end of the stream."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _recv_into(sock, buffer, nbytes, flags)
-    if not flags & _socket.MSG_WAITALL:
+    if not _waits_for_all(sock, flags):
         count: int = _retry(sock, False, lambda s: _recv_into(s, buffer, nbytes, flags | _DONTWAIT))
         return count
     with memoryview(buffer).cast("B") as view:
@@ -291,7 +310,7 @@ def recv_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
 
 def recvfrom(sock: Any, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
     """recvfrom(2). Switches only if nothing has come."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _recvfrom(sock, bufsize, flags)
     found: tuple[bytes, Any] = _retry(
         sock, False, lambda s: _recvfrom(s, bufsize, flags | _DONTWAIT)
@@ -301,7 +320,7 @@ def recvfrom(sock: Any, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
 
 def recvfrom_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
     """recvfrom(2) into a writable buffer. Switches only if nothing has come."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _recvfrom_into(sock, buffer, nbytes, flags)
     found: tuple[int, Any] = _retry(
         sock, False, lambda s: _recvfrom_into(s, buffer, nbytes, flags | _DONTWAIT)
@@ -311,14 +330,14 @@ def recvfrom_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> tu
 
 def recvmsg(sock: Any, bufsize: int, ancbufsize: int = 0, flags: int = 0) -> Any:
     """recvmsg(2). Switches only if nothing has come."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _recvmsg(sock, bufsize, ancbufsize, flags)
     return _retry(sock, False, lambda s: _recvmsg(s, bufsize, ancbufsize, flags | _DONTWAIT))
 
 
 def recvmsg_into(sock: Any, buffers: Any, ancbufsize: int = 0, flags: int = 0) -> Any:
     """recvmsg(2) into writable buffers. Switches only if nothing has come."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _recvmsg_into(sock, buffers, ancbufsize, flags)
     buffers = list(buffers)  # an iterator is used up by the first try
     return _retry(sock, False, lambda s: _recvmsg_into(s, buffers, ancbufsize, flags | _DONTWAIT))
@@ -326,7 +345,7 @@ def recvmsg_into(sock: Any, buffers: Any, ancbufsize: int = 0, flags: int = 0) -
 
 def send(sock: Any, data: Any, flags: int = 0) -> int:
     """send(2). Returns how many bytes were taken. Switches only if there is no room for any."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _send(sock, data, flags)
     count: int = _retry(sock, True, lambda s: _send(s, data, flags | _DONTWAIT))
     return count
@@ -337,7 +356,7 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
 
     Raises    TimeoutError: it took longer than the socket's timeout in all; some may have been sent
     """
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _Socket.sendall(sock, data, flags)
     timeout = _gettimeout(sock)
     deadline = _deadline(timeout)
@@ -359,9 +378,9 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
 
 def sendto(sock: Any, data: Any, *args: Any) -> int:
     """sendto(2): sendto(data, [flags,] address). Switches if there is no room, or for a name."""
-    if _gettimeout(sock) == 0 or not 1 <= len(args) <= 2:
+    flags = args[0] if len(args) == 2 and isinstance(args[0], int) else 0
+    if _polls(sock, flags) or not 1 <= len(args) <= 2:
         return _sendto(sock, data, *args)
-    flags = args[0] if len(args) == 2 else 0
     address = resolver.numeric_address(sock, args[-1])
     count: int = _retry(sock, True, lambda s: _sendto(s, data, flags | _DONTWAIT, address))
     return count
@@ -369,7 +388,7 @@ def sendto(sock: Any, data: Any, *args: Any) -> int:
 
 def sendmsg(sock: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None) -> int:
     """sendmsg(2). Switches only if there is no room for any byte."""
-    if _gettimeout(sock) == 0:
+    if _polls(sock, flags):
         return _sendmsg(sock, buffers, ancdata, flags, address)
     buffers, ancdata = list(buffers), list(ancdata)  # iterators are used up by the first try
     count: int = _retry(

@@ -12,6 +12,7 @@ cdef class SimpleQueue:
     cdef WaitQueue getters
     cdef WaitQueue putters
     cdef readonly bint is_shutdown
+    cdef bint direct
     cdef object __weakref__
 
     @cython.locals(getter=Task)
@@ -44,4 +45,4 @@ cdef class LifoQueue(Queue):
 
 
 cdef class PriorityQueue(Queue):
-    pass
+    cdef object mutex

@@ -14,6 +14,7 @@ import heapq
 from collections import deque
 from typing import Any
 
+from greenroom import _originals
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
 from greenroom.core.scheduler import Scheduler
@@ -37,6 +38,8 @@ class SimpleQueue:
         self.getters = WaitQueue()
         self.putters = WaitQueue()
         self.is_shutdown = False
+        # Who overrides _put and _get sees every item; else one may go straight to who waits for it.
+        self.direct = type(self).__module__ == __name__
 
     # What the kinds of queue differ in; a subclass may override them.
     def _qsize(self) -> int:
@@ -57,6 +60,9 @@ class SimpleQueue:
             raise queue_errors.shut_down()
         getter = self.getters.head
         if getter is not None:
+            if not self.direct:
+                self._put(item)
+                item = self._get()
             getter.value = item
             _scheduler.unpark(getter)
         elif self.maxsize <= 0 or self._qsize() < self.maxsize:
@@ -109,12 +115,12 @@ class SimpleQueue:
         Raises    queue.Full: there is no room, or was none in time; queue.ShutDown
         Switches  only if the queue is full
         """
+        if timeout is not None and block and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
         if self.offer(item):
             return
         if not block:
             raise queue_errors.full()
-        if timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
         scheduler = _scheduler.get()
         deadline = scheduler.deadline_after(timeout)
         if self.offer_or_enlist(scheduler, item, deadline):
@@ -136,13 +142,13 @@ class SimpleQueue:
         Raises    queue.Empty: there is none, or was none in time; queue.ShutDown
         Switches  only if the queue is empty
         """
+        if timeout is not None and block and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
         item = self.grab()
         if item is not NOTHING:
             return item
         if not block:
             raise queue_errors.Empty
-        if timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
         scheduler = _scheduler.get()
         deadline = scheduler.deadline_after(timeout)
         item = self.grab_or_enlist(scheduler, deadline)
@@ -271,6 +277,28 @@ class PriorityQueue(Queue):
     def _init(self, maxsize: int) -> None:
         SimpleQueue._init(self, maxsize)
         self.queue = []
+        # Items are compared by their own Python code, which may let another thread in.
+        self.mutex = _originals.rlock()
+
+    def offer(self, item: Any) -> bool:
+        """As SimpleQueue.offer."""
+        with self.mutex:
+            return SimpleQueue.offer(self, item)
+
+    def grab(self) -> Any:
+        """As SimpleQueue.grab."""
+        with self.mutex:
+            return SimpleQueue.grab(self)
+
+    def offer_or_enlist(self, scheduler: Scheduler, item: Any, deadline: float) -> bool:
+        """As SimpleQueue.offer_or_enlist."""
+        with self.mutex:
+            return SimpleQueue.offer_or_enlist(self, scheduler, item, deadline)
+
+    def grab_or_enlist(self, scheduler: Scheduler, deadline: float) -> Any:
+        """As SimpleQueue.grab_or_enlist."""
+        with self.mutex:
+            return SimpleQueue.grab_or_enlist(self, scheduler, deadline)
 
     def _put(self, item: Any) -> None:
         heapq.heappush(self.queue, item)

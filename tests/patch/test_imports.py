@@ -1,0 +1,34 @@
+"""What loads before patching must import neither ssl nor socket nor threading."""
+
+import pytest
+
+from .children import output_of
+
+CODE = """
+    import sys
+    import {module}
+    print(sorted({{"ssl", "socket", "threading", "queue", "selectors"}} & set(sys.modules)))
+"""
+
+# selectors is the plain poller's, which wants it in its unpatched form.
+ALLOWED = {"selectors"}
+
+
+@pytest.mark.parametrize(
+    "module", ["greenroom", "greenroom.cli.main", "greenroom.cli.run", "greenroom.patch.apply"]
+)
+def test_importing_loads_no_module_that_is_to_be_patched(module):
+    (line,) = output_of(CODE.format(module=module))
+    assert set(eval(line)) <= ALLOWED
+
+
+def test_using_tasks_loads_none_either():
+    code = """
+        import sys, greenroom
+        task = greenroom.spawn(greenroom.sleep, 0.001)
+        queue = greenroom.Queue(1)
+        queue.put(1)
+        task.result()
+        print(sorted({"ssl", "socket", "threading"} & set(sys.modules)))
+    """
+    assert output_of(code) == ["[]"]
