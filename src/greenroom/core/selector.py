@@ -12,10 +12,13 @@ from greenroom.core.timers import FOREVER
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
-# Taken now: patching may replace them on the class later, and this must stay the real one.
-_Selector = selectors.DefaultSelector
-_register, _modify = _Selector.register, _Selector.modify
-_unregister, _select, _close = _Selector.unregister, _Selector.select, _Selector.close
+
+class _Selector(selectors.DefaultSelector):
+    """The real one, whatever patching does to the class in selectors."""
+
+    _selector_cls = getattr(selectors.DefaultSelector, "_selector_cls", None)
+    select = selectors.DefaultSelector.select
+
 
 # poll(2) and epoll_wait(2) take an int of milliseconds.
 _LONGEST = 2.0**31 / 1000 - 1
@@ -29,10 +32,10 @@ class SelectorPoller(Poller):
     def __init__(self, wake_fd: int) -> None:
         super().__init__(wake_fd)
         self._selector = _Selector()
-        _register(self._selector, wake_fd, READ, None)
+        self._selector.register(wake_fd, READ, None)
 
     def close(self) -> None:
-        _close(self._selector)
+        self._selector.close()
 
     def arm(self, state: FdState, write: bool, level: bool) -> None:
         wanted = state.interest | (WRITE if write else READ)
@@ -41,10 +44,10 @@ class SelectorPoller(Poller):
         try:
             if not state.registered:
                 self._forget_number(state.fd)
-                _register(self._selector, state.fd, wanted, state)
+                self._selector.register(state.fd, wanted, state)
                 state.registered = True
             else:
-                _modify(self._selector, state.fd, wanted, state)
+                self._selector.modify(state.fd, wanted, state)
         except PermissionError:  # a regular file: always ready
             state.registered = False
             self._forget_number(state.fd)
@@ -52,13 +55,13 @@ class SelectorPoller(Poller):
             return
         except FileNotFoundError:  # closed behind our back, and the number given out again
             self._forget_number(state.fd)
-            _register(self._selector, state.fd, wanted, state)
+            self._selector.register(state.fd, wanted, state)
             state.registered = True
         state.interest = wanted
 
     def _forget_number(self, fd: int) -> None:
         if fd in self._selector.get_map():
-            _unregister(self._selector, fd)
+            self._selector.unregister(fd)
 
     def unregister(self, state: FdState) -> None:
         state.registered = False
@@ -70,7 +73,7 @@ class SelectorPoller(Poller):
             limit = None if timeout == FOREVER else _LONGEST
         else:
             limit = timeout
-        for key, events in _select(self._selector, limit):
+        for key, events in self._selector.select(limit):
             state = key.data
             if state is None:
                 self.wake_seen = True
@@ -81,7 +84,7 @@ class SelectorPoller(Poller):
             if wanted != state.interest:
                 state.interest = wanted
                 if wanted:
-                    _modify(self._selector, state.fd, wanted, state)
+                    self._selector.modify(state.fd, wanted, state)
                 else:
                     state.registered = False
                     self._forget_number(state.fd)
