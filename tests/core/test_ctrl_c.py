@@ -2,7 +2,6 @@
 
 import signal
 
-import pytest
 from children import output_of, run_child
 
 PROLOGUE = """
@@ -115,9 +114,6 @@ except KeyboardInterrupt:
     assert lines == ["still busy", "main False", "finally"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the first is kept in main.error, only the second in main.pending"
-)
 def test_second_one_interrupts_a_task_that_never_waits():
     """Symptom: `while True: pass` in a task took three presses."""
     lines = output_of(
@@ -165,7 +161,6 @@ except KeyboardInterrupt:
     assert lines == ["finally a", "finally b", "raised 1"]
 
 
-@pytest.mark.xfail(strict=True, reason="idle_poll() throws into the shielded main for ever")
 def test_io_goes_on_while_main_is_interrupted_but_must_take_a_lock_back():
     """Symptom: the process spun without looking at I/O.
 

@@ -3,7 +3,6 @@
 In child processes: any other thread, or a signal handler of the test runner, could still wake one.
 """
 
-import pytest
 from children import output_of, run_child
 
 PROLOGUE = """
@@ -72,7 +71,6 @@ except DeadlockError as error:
     assert lines[-1] == "  and 51 more"
 
 
-@pytest.mark.xfail(strict=True, reason="idle_poll() throws into the shielded main for ever")
 def test_deadlock_is_found_while_main_takes_a_lock_back_after_a_wait():
     """Symptom: the process spun for ever, deaf to Ctrl-C.
 
@@ -111,7 +109,6 @@ print(event.wait())
     ) == ["True"]
 
 
-@pytest.mark.xfail(strict=False, reason="thread_count() misses a thread that has not begun")
 def test_no_deadlock_while_another_thread_could_wake_someone():
     assert lines_of(
         """
@@ -126,7 +123,6 @@ print(event.wait())
     ) == ["True"]
 
 
-@pytest.mark.xfail(strict=True, reason="idle_poll() throws though main is RUNNABLE by then")
 def test_deadlock_error_of_a_main_that_was_woken_meanwhile_is_not_raised_later():
     """Symptom: a wait long after, of something else, raised a DeadlockError about the first.
 
@@ -148,7 +144,6 @@ print("slept")
     ) == ["True", "slept"]
 
 
-@pytest.mark.xfail(strict=True, reason="idle pool threads count as threads")
 def test_idle_threads_of_the_offload_pool_do_not_hide_a_deadlock():
     """Symptom: after the first name look-up a deadlock was a silent hang."""
     done = run_child(

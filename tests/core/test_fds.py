@@ -79,7 +79,6 @@ def test_all_who_wait_on_one_fd_are_woken():
         assert [task.result() for task in tasks] == [True] * 5
 
 
-@pytest.mark.xfail(strict=True, reason="report.where() of the running task says not started")
 def test_fd_closed_by_one_task_while_another_waits_gives_it_an_error_that_says_who():
     with pipe() as (read, _):
         waiter = spawn(wait_readable, read)

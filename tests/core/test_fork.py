@@ -1,6 +1,5 @@
 """fork in mid-flight: the child starts afresh, and the parent notices nothing."""
 
-import pytest
 from children import output_of, run_child
 
 PROLOGUE = """
@@ -152,7 +151,6 @@ with lock:
     ) == ["taken again", "False"]
 
 
-@pytest.mark.xfail(strict=True, reason="current_owner() of the new main is the thread")
 def test_rlock_held_by_the_task_that_forks_is_still_its_own_in_the_child():
     """Symptom: a `with rlock:` around os.fork() in a task could not be left in the child."""
     assert lines_of(
@@ -171,7 +169,6 @@ print(spawn(work).result())
     ) == ["taken again", "False", "0"]
 
 
-@pytest.mark.xfail(strict=True, reason="__exit__ pops the scope from the old Task")
 def test_timeout_entered_before_a_fork_is_left_in_the_child():
     """Symptom: the child's later waits raised Cancelled by a block it had long left."""
     assert lines_of(
@@ -210,7 +207,6 @@ with VirtualClock():
     ) == ["Cancelled"]
 
 
-@pytest.mark.xfail(strict=True, reason="by_task is keyed by the id of the old Task")
 def test_local_values_of_the_task_that_forks_are_there_in_the_child():
     """As with threading.local, whose values the child of a fork still sees."""
     assert lines_of(

@@ -84,7 +84,6 @@ def test_arguments_without_an_init_are_refused():
         local(1)
 
 
-@pytest.mark.xfail(strict=True, reason="the dict stays when __init__ fails")
 def test_init_that_fails_runs_again_at_the_next_touch():
     """As threading.local does; symptom: later touches saw a half-made object."""
     for base in (threading.local, local):
@@ -119,9 +118,6 @@ class Thing:
     pass
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the instance keeps the __dict__ of the task that touched it last"
-)
 def test_values_die_with_the_task():
     data = local()
 
@@ -165,7 +161,6 @@ def test_a_task_with_the_id_of_a_dead_one_sees_nothing_of_it():
         assert spawn(work).result() is False
 
 
-@pytest.mark.xfail(strict=False, reason="_enter() and the access after it are two steps")
 def test_threads_see_their_own_values_while_they_race():
     """Symptom: one thread read another's value; entering the object and reading are two steps."""
     data = local()

@@ -3,7 +3,6 @@
 import pytest
 from children import output_of
 
-from greenroom import _config
 from greenroom.core import native
 
 PROLOGUE = """
@@ -18,10 +17,8 @@ def lines_of(code):
     return output_of(PROLOGUE + code)
 
 
-@pytest.mark.xfail(
-    not native.compiled() or _config.POLLER == "selectors",
-    strict=True,
-    reason="the handler runs inside selectors.select(), in_poll",
+@pytest.mark.skipif(
+    not native.compiled(), reason="a known limit of an uncompiled install: docs/design.md"
 )
 def test_handler_that_waits_while_all_tasks_wait():
     assert lines_of(

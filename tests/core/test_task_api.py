@@ -147,7 +147,6 @@ def test_done_callback_that_raises_is_logged_and_the_others_still_run(caplog):
 
 
 @pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
-@pytest.mark.xfail(strict=True, reason="it unwinds the carrier and the hub")
 def test_done_callback_that_raises_system_exit_stops_main_not_the_scheduler(kind):
     """Symptom: the carrier died with it, and after that no task could wait."""
     lines = output_of(

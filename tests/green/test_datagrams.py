@@ -3,7 +3,6 @@
 import pytest
 
 import greenroom
-from greenroom.core import native
 from greenroom.green import socket
 
 from .conftest import settle
@@ -118,7 +117,6 @@ def test_many_datagrams_to_many_receivers_are_each_received_once(unix):
     assert got == {b"%d" % number for number in range(20)}
 
 
-@pytest.mark.xfail(strict=True, reason="the loop of MSG_WAITALL glues datagrams together")
 def test_wait_all_on_datagrams_gives_one_datagram(unix):
     one, two = unix
     two.send(b"abc")
@@ -133,7 +131,6 @@ def test_a_datagram_larger_than_the_scratch_buffer_arrives_whole(unix):
     assert len(one.recv(400_000)) == 300_000
 
 
-@pytest.mark.xfail(native.compiled(), strict=True, reason="shows other sockets' data")
 def test_a_truncated_datagram_says_nothing_of_what_others_received(unix):
     # Symptom: with MSG_TRUNC recv(2) returns the datagram's full size, and what lay in the buffer
     # that all sockets receive into was returned beyond the bytes asked for.

@@ -51,7 +51,6 @@ def test_accepting_raises(listener):
         conn.close()
 
 
-@pytest.mark.xfail(strict=True, reason="the caller's MSG_DONTWAIT is taken for our own")
 @pytest.mark.parametrize("name", ["recv", "recv_into", "recvfrom", "recvmsg", "send"])
 def test_dontwait_raises_at_once_on_a_blocking_socket(pair, clock, name):
     # Symptom: recv(1, MSG_PEEK | MSG_DONTWAIT), with which pools ask whether a connection is alive,

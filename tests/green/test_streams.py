@@ -192,7 +192,6 @@ def test_wait_all_returns_less_at_the_end_of_the_stream(tcp):
     assert buffer == b"abc" + bytes(7)
 
 
-@pytest.mark.xfail(strict=True, reason="the loop of MSG_WAITALL reads what it peeked at again")
 def test_peek_with_wait_all_does_not_repeat_bytes(pair):
     one, two = pair
     two.sendall(b"abc")
@@ -200,7 +199,6 @@ def test_peek_with_wait_all_does_not_repeat_bytes(pair):
     assert one.recv(6, socket.MSG_PEEK | socket.MSG_WAITALL) == b"abc"
 
 
-@pytest.mark.xfail(strict=True, reason="what MSG_WAITALL has gathered is dropped at the timeout")
 def test_wait_all_that_times_out_loses_no_byte(pair, clock):
     one, two = pair
     one.settimeout(1)

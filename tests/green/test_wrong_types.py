@@ -4,7 +4,6 @@ import socket as stdlib
 
 import pytest
 
-from greenroom.core import native
 from greenroom.green import socket
 
 from .conftest import outcome
@@ -86,7 +85,6 @@ def test_a_wrong_call_raises_what_the_standard_library_raises(name, timeout):
     assert found == expected
 
 
-@pytest.mark.xfail(native.compiled(), strict=True, reason="BufferError, not TypeError")
 @pytest.mark.parametrize("timeout", [None, 1])
 def test_a_buffer_that_cannot_be_written_raises_type_error(timeout):
     expected, found = of_both(CALLS["recv_into bytes"], lambda sock: sock.settimeout(timeout))

@@ -292,7 +292,6 @@ def test_current_thread_in_a_task_is_a_dummy_that_goes_with_the_task():
     assert patched(code) == ["_DummyThread True 2", "1", "1"]
 
 
-@pytest.mark.xfail(strict=True, reason="local() takes the dummy's forget() for one of its own")
 def test_current_thread_and_many_locals_in_one_task():
     code = """
         def work():

@@ -120,7 +120,6 @@ def test_negative_timeout_is_refused_as_the_standard_library_does(make):
 
 
 @every_kind
-@pytest.mark.xfail(strict=True, reason="checked only when it has to wait")
 def test_negative_timeout_is_refused_although_an_item_is_there(make):
     for queue in (getattr(standard, make.__name__)(), make()):
         queue.put(1)
@@ -229,9 +228,6 @@ def test_shutdown_in_the_tick_of_a_kill_or_a_timeout_raises_one_error(clock):
             task.result()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="grab() pushes the item of the putter on the stack of the getter"
-)
 def test_priority_queue_whose_items_cannot_be_compared_fails_the_putter_not_the_getter():
     """Symptom: get() raised TypeError and the item it had taken out was gone."""
     queue = PriorityQueue(2)
@@ -250,7 +246,6 @@ def test_priority_queue_whose_items_cannot_be_compared_fails_the_putter_not_the_
     assert got == [1, 2] and isinstance(putter.exception, TypeError)
 
 
-@pytest.mark.xfail(strict=True, reason="an item handed to a getter bypasses _put and _get")
 def test_subclass_that_overrides_put_and_get_sees_every_item():
     """The standard library's Queue calls _put and _get for each item; people build on that."""
     for base in (standard.Queue, Queue):

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from greenroom import PriorityQueue, Result, Semaphore
-from greenroom.core import native
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +43,6 @@ class Item:
         return self.key < other.key
 
 
-@pytest.mark.xfail(
-    native.compiled(), strict=False, reason="compiled, heapq lets another thread in at __lt__"
-)
 def test_priority_queue_keeps_its_order_while_threads_compare_items():
     """Symptom: heapq was entered by two threads at once; items came out of order."""
     queue = PriorityQueue()
@@ -60,11 +56,6 @@ def test_priority_queue_keeps_its_order_while_threads_compare_items():
     assert keys == sorted(keys)
 
 
-@pytest.mark.xfail(
-    not native.compiled(),
-    strict=False,
-    reason="uncompiled, fire_timers() tests the state and sets timed_out outside the lock",
-)
 def test_semaphore_loses_no_permit_when_threads_time_out():
     semaphore = Semaphore(2)
 

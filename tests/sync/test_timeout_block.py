@@ -192,7 +192,6 @@ def test_timeouts_of_a_thousand_nested_blocks(clock):
     assert clock.now() == 1
 
 
-@pytest.mark.xfail(strict=True, reason="pop_scope() of a scope that is not entered any more")
 def test_block_in_a_generator_that_outlives_the_block_around_it(clock):
     """Symptom: closing the generator put the block around it, long left, in force again."""
 
@@ -208,7 +207,6 @@ def test_block_in_a_generator_that_outlives_the_block_around_it(clock):
     assert clock.now() == 100
 
 
-@pytest.mark.xfail(strict=True, reason="the scope becomes its own parent")
 def test_entering_a_block_inside_itself_is_refused():
     """Symptom: the next wait looked for ever through scopes that were their own parents."""
     limit = timeout(5)

@@ -25,9 +25,12 @@ def log_error(message: str, error: BaseException) -> None:
 
 def log_warning(message: str) -> None:
     """Log a message that needs no traceback."""
-    from logging import getLogger
+    try:
+        from logging import getLogger
 
-    getLogger("greenroom").warning(message)
+        getLogger("greenroom").warning(message)
+    except Exception:  # the first import of logging needs an fd, and none may be left
+        print(message, file=sys.stderr)
 
 
 def task_failed(task: Any, error: BaseException) -> None:

@@ -71,7 +71,6 @@ cdef class Scheduler:
     @cython.locals(state=FdState)
     cpdef bint wait_fd(self, int fd, bint write, double deadline, bint level) except -1
     cpdef bint wait_state(self, FdState state, bint write, double deadline, bint level) except -1
-    @cython.locals(task=Task)
     cpdef spend_budget(self)
 
     @cython.locals(outermost=Scope, scope=Scope, now=double)

@@ -325,17 +325,16 @@ class Scheduler:
             fail(self.current, error)
 
     def spend_budget(self) -> None:
-        """Count an operation that did not have to wait; let others run after too many.
+        """Count an operation that may not have to wait; let others run after too many.
 
-        Raises nothing: the operation is done, and what it brought must reach the caller.
+        To be called before the operation: this may raise what cancels the task, and what an
+        operation has brought must reach the caller.
         """
         self.budget -= 1
         if self.budget <= 0:
             self.budget = IO_BUDGET
-            task = self.current
-            if task.state == _task.RUNNABLE and not self.in_poll:
-                self.ready.append(task)
-                self.switch_out(task)
+            if self.current.state == _task.RUNNABLE and not self.in_poll:
+                self.yield_now()
 
     def interrupt(self, task: Task) -> None:
         """Let a task whose scope or kill flag changed look at it: wake it if it waits."""

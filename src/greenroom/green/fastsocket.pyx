@@ -169,6 +169,7 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
     if scheduler.scratch is None:
         scheduler.scratch = bytearray(SCRATCH)
     scratch = PyByteArray_AS_STRING(scheduler.scratch)
+    scheduler.spend_budget()
     state = state_of(scheduler, struct)
     wanted = min(bufsize, SCRATCH)
     while True:
@@ -179,9 +180,7 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
             break
         state = failed(scheduler, struct, state, False, &deadline)
     note_short_read(struct, state, got, wanted, flags)
-    data = PyBytes_FromStringAndSize(scratch, got)
-    scheduler.spend_budget()
-    return data
+    return PyBytes_FromStringAndSize(scratch, got)
 
 
 def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
@@ -213,6 +212,7 @@ def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
         if nbytes == 0:
             return 0
         scheduler = _scheduler.get()
+        scheduler.spend_budget()
         state = state_of(scheduler, struct)
         while True:
             if not state.readable:
@@ -224,7 +224,6 @@ def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
         note_short_read(struct, state, got, nbytes, flags)
     finally:
         PyBuffer_Release(&view)
-    scheduler.spend_budget()
     return got
 
 
@@ -241,6 +240,7 @@ def send(sock, data, int flags=0, /):
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         scheduler = _scheduler.get()
+        scheduler.spend_budget()
         state = state_of(scheduler, struct)
         while True:
             sent = c_send(struct.sock_fd, view.buf, view.len, flags | MSG_DONTWAIT)
@@ -249,7 +249,6 @@ def send(sock, data, int flags=0, /):
             state = failed(scheduler, struct, state, True, &deadline)
     finally:
         PyBuffer_Release(&view)
-    scheduler.spend_budget()
     return sent
 
 
@@ -269,6 +268,7 @@ def sendall(sock, data, int flags=0, /):
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         scheduler = _scheduler.get()
+        scheduler.spend_budget()
         state = state_of(scheduler, struct)
         while True:
             sent = c_send(struct.sock_fd, <char *>view.buf + done, view.len - done,
@@ -281,4 +281,3 @@ def sendall(sock, data, int flags=0, /):
                 break
     finally:
         PyBuffer_Release(&view)
-    scheduler.spend_budget()

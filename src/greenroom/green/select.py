@@ -18,6 +18,7 @@ _Epoll, _poll, _select = (
     _originals.select_poll,
     _originals.select_select,
 )
+_LONGEST_MS = 2**31 - 1  # what poll(2) and epoll_wait(2) take
 IN, PRI, OUT = _stdlib.EPOLLIN, _stdlib.EPOLLPRI, _stdlib.EPOLLOUT
 
 
@@ -121,6 +122,8 @@ class poll:
         found = self._poll.poll(0)
         if found or timeout == 0:
             return found
+        if timeout is not None and timeout > _LONGEST_MS:
+            raise OverflowError("timeout is too large")
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
         deadline = _scheduler.get().deadline_after(seconds)
         epoll = _watch(self._masks)  # POLLIN … POLLHUP have the values of EPOLLIN … EPOLLHUP
@@ -186,6 +189,8 @@ class epoll:
         if found or timeout == 0:
             return found
         deadline = FOREVER
+        if timeout is not None and timeout * 1000 > _LONGEST_MS:
+            raise OverflowError("timeout is too large")
         if timeout is not None and timeout >= 0:
             deadline = _scheduler.get().deadline_after(timeout)
         while not found and _park_on(self._epoll, deadline):
@@ -199,3 +204,7 @@ class epoll:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_stdlib, name)

@@ -101,13 +101,13 @@ def _retry(sock: Any, write: bool, call: Callable[[Any], Any]) -> Any:
     """Return call(handle), parking as long as it says EAGAIN. The socket is not in polling mode."""
     timeout = _gettimeout(sock)
     deadline = -1.0
+    _scheduler.get().spend_budget()
     while True:
         try:
             result = _without_timeout(sock, timeout, call)
         except BlockingIOError:
             pass
         else:
-            _scheduler.get().spend_budget()
             return result
         if deadline < 0:
             deadline = _deadline(timeout)
@@ -157,6 +157,7 @@ def accept_fd(sock: Any) -> tuple[int, Any]:
         return _accept(sock)  # type: ignore[no-any-return]
     scheduler = _scheduler.get()
     deadline = _deadline(timeout)
+    scheduler.spend_budget()
     told = False
     while True:
         fd = _fd(sock)
@@ -178,7 +179,6 @@ def accept_fd(sock: Any) -> tuple[int, Any]:
             scheduler.sleep_until(min(scheduler.now() + _config.ACCEPT_BACKOFF, deadline))
         else:
             _scheduler.new_fd(result[0])
-            scheduler.spend_budget()
             return result
 
 
@@ -360,6 +360,7 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
         return _Socket.sendall(sock, data, flags)
     timeout = _gettimeout(sock)
     deadline = _deadline(timeout)
+    _scheduler.get().spend_budget()
     with memoryview(data) as view, view.cast("B") as octets:
         done, size = 0, len(octets)
         while True:
@@ -372,7 +373,6 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
                 wait_socket(sock, fd, True, deadline)
             if done >= size:
                 break
-    _scheduler.get().spend_budget()
     return None
 
 
@@ -391,6 +391,7 @@ def sendmsg(sock: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address:
     if _polls(sock, flags):
         return _sendmsg(sock, buffers, ancdata, flags, address)
     buffers, ancdata = list(buffers), list(ancdata)  # iterators are used up by the first try
+    address = resolver.numeric_address(sock, address)
     count: int = _retry(
         sock, True, lambda s: _sendmsg(s, buffers, ancdata, flags | _DONTWAIT, address)
     )
@@ -421,6 +422,7 @@ def sendfile_in_kernel(sock: Any, file: Any, offset: int = 0, count: int | None 
     total = 0
     try:
         while count is None or total < count:
+            _scheduler.get().spend_budget()
             step = block if count is None else min(count - total, block)
             try:
                 sent = _sendfile_once(fd, source, offset, step, timeout)
@@ -436,7 +438,6 @@ def sendfile_in_kernel(sock: Any, file: Any, offset: int = 0, count: int | None 
                 break
             offset += sent
             total += sent
-            _scheduler.get().spend_budget()
         return total
     finally:
         if total > 0 and hasattr(file, "seek"):
