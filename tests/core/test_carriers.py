@@ -4,11 +4,14 @@ import gc
 import weakref
 from weakref import WeakSet
 
+import pytest
 from greenlet import getcurrent
 
 import greenroom
 from greenroom import joinall, sleep, spawn
-from greenroom._config import IDLE_CARRIERS
+from greenroom._config import DEBUG, IDLE_CARRIERS
+
+slow_under_debug = pytest.mark.skipif(DEBUG, reason="each switch checks 2000 tasks")
 
 
 def run_and_watch(carriers):
@@ -30,6 +33,7 @@ def test_a_batch_of_tasks_that_never_wait_needs_one_carrier():
     assert len(carriers) == 1
 
 
+@slow_under_debug
 def test_idle_carriers_are_kept_up_to_a_limit_and_the_rest_is_given_up(clock):
     carriers = WeakSet()
     joinall([spawn(run_and_watch, carriers) for _ in range(2 * IDLE_CARRIERS)])
@@ -53,6 +57,7 @@ def test_a_thousand_tasks_each_spawned_by_the_one_before_hit_no_recursion_limit(
     assert spawn(nest, 1000).result() == 1000
 
 
+@slow_under_debug
 def test_carriers_started_from_deep_in_a_stack_are_shallow(clock):
     def depth_left(deep):
         try:

@@ -3,6 +3,7 @@
 import pytest
 from children import output_of
 
+from greenroom import _config
 from greenroom.core import native
 
 PROLOGUE = """
@@ -18,7 +19,8 @@ def lines_of(code):
 
 
 @pytest.mark.skipif(
-    not native.compiled(), reason="a known limit of an uncompiled install: docs/design.md"
+    not native.compiled() or _config.POLLER == "selectors",
+    reason="a known limit of the plain poller: docs/design.md",
 )
 def test_handler_that_waits_while_all_tasks_wait():
     assert lines_of(

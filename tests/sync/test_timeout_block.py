@@ -199,12 +199,15 @@ def test_block_in_a_generator_that_outlives_the_block_around_it(clock):
         with timeout(50):
             yield 1
 
-    with timeout(5):
-        generator = numbers()
-        next(generator)
-    generator.close()
-    sleep(100)
-    assert clock.now() == 100
+    def work():
+        with timeout(5):
+            generator = numbers()
+            next(generator)
+        generator.close()
+        sleep(100)
+        return clock.now()
+
+    assert spawn(work).result() == 100
 
 
 def test_entering_a_block_inside_itself_is_refused():

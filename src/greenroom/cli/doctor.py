@@ -17,7 +17,7 @@ def lines() -> list[str]:
     compiled = native.compiled()
     poller = getattr(type(_scheduler.get().poller), "name", "?")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    slab = "in use" if arena.statistics() else "not in use"
+    slab = "in use" if arena.install() else "not in use"
     how = (
         "yes" if compiled else "no: no C compiler was found when it was installed, so it is slower"
     )

@@ -15,27 +15,29 @@ _AS_GEVENT = ("", ".monkey", ".queue", ".socket")
 def main(
     program: str, args: list[str], *, is_module: bool, as_gevent: bool, parts: dict[str, bool]
 ) -> int:
-    """Patch, then run program as __main__. Returns 0, or 1 after printing its traceback."""
+    """Patch, then run program as __main__. Returns 0, or 2 if there is no such program.
+
+    What the program raises is raised here; its traceback is printed without greenroom's frames.
+    """
     try:
-        code, module = load_module(program) if is_module else load_script(program)
-    except (OSError, ImportError) as error:
-        print(f"greenroom: cannot run {program!r}: {error}", file=sys.stderr)
-        return 2
-    sys.argv = [str(module.__file__), *args]
-    patch_all(**parts)
-    if as_gevent:
-        offer_as_gevent()
-    sys.modules["__main__"] = module
-    try:
+        try:
+            code, module = load_module(program) if is_module else load_script(program)
+        except (OSError, ImportError) as error:
+            print(f"greenroom: cannot run {program!r}: {error}", file=sys.stderr)
+            return 2
+        sys.argv = [str(module.__file__), *args]
+        patch_all(**parts)
+        if as_gevent:
+            offer_as_gevent()
+        sys.modules["__main__"] = module
         exec(code, module.__dict__)
-    except Exception as error:
-        traceback = own_frames_cut(error.__traceback__)
-        sys.excepthook(type(error), error.with_traceback(traceback), traceback)
-        return 1
-    except KeyboardInterrupt as error:
-        scheduler = _scheduler.get()
-        scheduler.kill_all()
-        raise error.with_traceback(own_frames_cut(error.__traceback__)) from None
+    except KeyboardInterrupt:
+        cut_tracebacks()
+        _scheduler.get().kill_all()
+        raise
+    except Exception:
+        cut_tracebacks()
+        raise
     return 0
 
 
@@ -80,8 +82,18 @@ def offer_as_gevent() -> None:
         sys.modules["gevent" + name] = module
 
 
-def own_frames_cut(traceback: TracebackType | None) -> TracebackType | None:
-    """Drop the frames of this file from the top of a traceback."""
-    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
-        traceback = traceback.tb_next
-    return traceback
+def cut_tracebacks() -> None:
+    """Let the hook that prints the error not show the frames that lead to the program."""
+    hook = sys.excepthook
+
+    def excepthook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        rest = traceback
+        while traceback is not None:
+            if traceback.tb_frame.f_code.co_filename == __file__:
+                rest = traceback.tb_next
+            traceback = traceback.tb_next
+        hook(kind, error.with_traceback(rest), rest)
+
+    sys.excepthook = excepthook

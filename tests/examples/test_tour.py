@@ -1,0 +1,123 @@
+"""The steps of the tour print what their docstrings promise, in that order."""
+
+import ast
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from patch.children import EXAMPLES, child_environment, output_of
+
+TOUR = EXAMPLES / "tour"
+
+
+def pairs(sent, handled):
+    """The lines of a producer and a consumer that take turns."""
+    return [line for item in range(20) for line in (f"{sent} {item}", f"{handled} {item}")]
+
+
+def test_step1_iterators():
+    lines = output_of(TOUR / "step1_iterators.py")
+    assert lines == ["1", "2", "started", "5", "went on", "2", "3"]
+
+
+def test_step2_send():
+    assert output_of(TOUR / "step2_send.py") == [
+        "received 123",
+        "received abc",
+        "total 5",
+        "total 12",
+    ]
+
+
+def test_step3_a_producer_and_a_consumer_by_yield():
+    lines = output_of(TOUR / "step3_yield_producer_consumer.py", 0)
+    assert lines == pairs("sent", "handled")
+
+
+def test_step4_the_same_by_greenlet_outside_and_inside_a_task():
+    lines = output_of(TOUR / "step4_greenlet_producer_consumer.py", 0)
+    turns = pairs("sent", "handled")
+    assert lines == ["outside a task", *turns, "inside a task", *turns]
+
+
+def test_step6_a_queue_of_three_keeps_the_producer_a_little_ahead():
+    lines = output_of(TOUR / "step6_queue.py", 0.001)
+    first = [f"produced {item}" for item in range(4)]
+    middle = [line for item in range(16) for line in (f"handled {item}", f"produced {item + 4}")]
+    assert lines == [*first, *middle, *(f"handled {item}" for item in range(16, 20))]
+
+
+def test_step7_ten_waits_one_after_another_and_at_once():
+    lines = output_of(TOUR / "step7_together.py", 0.01)
+    starts = [f"task {number} starts" for number in range(10)]
+    ends = [f"task {number} is done" for number in range(10)]
+    one_after_another = [line for pair in zip(starts, ends, strict=True) for line in pair]
+    assert lines[:20] == one_after_another
+    assert lines[20].startswith("one after another: 0.")
+    assert lines[21:41] == starts + ends
+    assert lines[41].startswith("at once: 0.")
+
+
+def talk(address, words):
+    """Send each word over one connection and return the echoes and what follows the end."""
+    with socket.create_connection(address, timeout=30) as client:
+        echoes = []
+        for word in words:
+            client.sendall(word)
+            echoes.append(client.recv(1024))
+        client.shutdown(socket.SHUT_WR)
+        return [*echoes, client.recv(1024)]
+
+
+def served(*command):
+    """Start a server that says where it listens; return the child and the address."""
+    child = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=child_environment(),
+    )
+    host, _, port = child.stdout.readline().removeprefix("listening on ").rpartition(":")
+    return child, (host, int(port))
+
+
+def stopped(child):
+    """Press Ctrl-C; return the exit status and the output."""
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    return child.returncode, out, err
+
+
+@pytest.mark.parametrize("runner", [[], ["-m", "greenroom", "run"]])
+def test_step5_an_echo_server_where_a_silent_client_holds_up_nobody(runner):
+    child, address = served(*runner, TOUR / "step5_echo_server.py", 0)
+    with child, socket.create_connection(address):  # says nothing
+        assert talk(address, [b"hello", b"again"]) == [b"hello", b"again", b""]
+        assert talk(address, []) == [b""]
+        assert stopped(child) == (0, "b'hello'\nb'again'\n", "")
+
+
+@pytest.mark.parametrize("runner", [[], ["-m", "greenroom", "run"]])
+def test_the_plain_echo_server_runs_on_threads_and_on_tasks(runner):
+    child, address = served(*runner, EXAMPLES / "echo_server.py", 0)
+    with child, socket.create_connection(address) as silent:
+        for _ in range(3):
+            assert talk(address, [b"x" * 1000]) == [b"x" * 1000, b""]
+        threads = len(os.listdir(f"/proc/{child.pid}/task"))
+        assert threads == (1 if runner else 2)  # the silent one still has its thread
+        silent.sendall(b"awake")
+        assert silent.recv(100) == b"awake"
+        assert stopped(child) == (0, "", "")
+
+
+def test_every_step_says_in_its_docstring_how_to_run_it_and_what_it_prints():
+    steps = sorted(TOUR.glob("step*.py"))
+    assert len(steps) == 7
+    for step in steps:
+        text = ast.get_docstring(ast.parse(step.read_text(encoding="utf-8")))
+        assert f"examples/tour/{step.name}" in text, step.name
+        assert "Prints" in text, step.name

@@ -1,0 +1,58 @@
+"""Under patching real threads are still there, by original(), and may run tasks of their own."""
+
+from .children import output_of
+
+
+def test_a_real_thread_makes_its_own_scheduler_after_patching():
+    code = """
+        import greenroom
+        greenroom.patch_all()
+        import time
+        start_new_thread = greenroom.original("_thread.start_new_thread")
+        done = greenroom.Event()
+        def work():
+            tasks = [greenroom.spawn(time.sleep, 0.001) for _ in range(3)]
+            greenroom.joinall(tasks)
+            print([task.done for task in tasks])
+            done.set()
+        start_new_thread(work, ())
+        done.wait()
+    """
+    assert output_of(code) == ["[True, True, True]"]
+
+
+def test_a_forked_child_makes_its_own_scheduler_after_patching():
+    code = """
+        import greenroom
+        greenroom.patch_all()
+        import os, threading, time
+        time.sleep(0.001)
+        pid = os.fork()
+        if pid == 0:
+            thread = threading.Thread(target=time.sleep, args=(0.001,))
+            thread.start()
+            thread.join()
+            print("child", threading.active_count(), flush=True)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """
+    assert output_of(code) == ["child 1", "0"]
+
+
+def test_multiprocessing_by_fork_works_under_patching():
+    code = """
+        import greenroom
+        greenroom.patch_all()
+        import multiprocessing
+        context = multiprocessing.get_context("fork")
+        def work(connection):
+            connection.send(connection.recv() * 2)
+        mine, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs,))
+        process.start()
+        mine.send(21)
+        print(mine.recv())
+        process.join()
+        print(process.exitcode)
+    """
+    assert output_of(code) == ["42", "0"]

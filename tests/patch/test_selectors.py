@@ -1,0 +1,107 @@
+"""select and selectors under patching: every selector class parks, made before or after."""
+
+import textwrap
+
+import pytest
+
+from .children import output_of
+
+PATCHED = """
+import select, selectors, socket
+import greenroom
+greenroom.patch_all()
+from greenroom.testing.clock import VirtualClock
+one, two = socket.socketpair()
+"""
+
+
+def patched(code):
+    return output_of(PATCHED + textwrap.dedent(code) + "\none.close(), two.close()\n")
+
+
+@pytest.mark.parametrize(
+    "kind", ["DefaultSelector", "SelectSelector", "PollSelector", "EpollSelector"]
+)
+def test_a_selector_parks_until_an_event_or_its_timeout(kind):
+    code = f"""
+        with selectors.{kind}() as selector, VirtualClock() as clock:
+            key = selector.register(one, selectors.EVENT_READ, "data")
+            print(selector.select(2), clock.now(), selector.select(0), selector.select(-1))
+            waiting = greenroom.spawn(selector.select)
+            greenroom.sleep(5)
+            print(waiting.done, clock.now())
+            two.sendall(b"x")
+            print(waiting.result() == [(key, selectors.EVENT_READ)])
+            selector.modify(one, selectors.EVENT_WRITE)
+            print(selector.select()[0][1] == selectors.EVENT_WRITE)
+            selector.unregister(one)
+            print(selector.select(1), clock.now())
+    """
+    assert patched(code) == ["[] 2.0 [] []", "False 7.0", "True", "True", "[] 8.0"]
+
+
+def test_select_poll_and_epoll_of_the_select_module_park():
+    code = """
+        seen = []
+        def wait_select():
+            return select.select([one], [], [])[0] == [one]
+        def wait_poll():
+            poll = select.poll()
+            poll.register(one, select.POLLIN)
+            return poll.poll() == [(one.fileno(), select.POLLIN)]
+        def wait_epoll():
+            with select.epoll() as epoll:
+                epoll.register(one, select.EPOLLIN)
+                return epoll.poll() == [(one.fileno(), select.EPOLLIN)]
+        tasks = [greenroom.spawn(fn) for fn in (wait_select, wait_poll, wait_epoll)]
+        greenroom.sleep(0)
+        print([task.done for task in tasks])
+        two.sendall(b"x")
+        print([task.result() for task in tasks])
+        print(isinstance(select.epoll(), select.epoll))
+    """
+    assert patched(code) == ["[False, False, False]", "[True, True, True]", "True"]
+
+
+def test_a_regular_file_in_select_and_poll():
+    code = """
+        import tempfile
+        with tempfile.TemporaryFile() as file, selectors.SelectSelector() as selector:
+            print(select.select([file, one], [], []) == ([file], [], []))
+            selector.register(file, selectors.EVENT_READ)
+            print(len(selector.select()))
+    """
+    assert patched(code) == ["True", "1"]
+
+
+def test_wait_for_several_children_by_subprocess_communicate():
+    code = """
+        import subprocess, sys
+        command = [sys.executable, "-c", "print(input().upper())"]
+        def run(word):
+            return subprocess.run(command, input=word, capture_output=True, text=True).stdout
+        tasks = [greenroom.spawn(run, word) for word in ("one", "two")]
+        print([task.result() for task in tasks])
+    """
+    assert patched(code) == ["['ONE\\n', 'TWO\\n']"]
+
+
+def test_asyncio_runs_in_a_task_while_others_go_on():
+    code = """
+        import asyncio, threading, time
+        async def main():
+            await asyncio.sleep(0.02)
+            return "asyncio"
+        ticks = []
+        def tick():
+            while not done:
+                ticks.append(1)
+                time.sleep(0.001)
+        done = []
+        ticking = greenroom.spawn(tick)
+        print(greenroom.spawn(asyncio.run, main()).result())
+        done.append(True)
+        ticking.join()
+        print(len(ticks) > 3)
+    """
+    assert patched(code) == ["asyncio", "True"]
