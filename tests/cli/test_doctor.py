@@ -46,7 +46,6 @@ def test_it_says_what_the_environment_sets():
     assert found["poller"] == "selectors"
 
 
-@pytest.mark.xfail(native.compiled(), strict=True, reason="it says in use, which it is not")
 def test_it_says_that_the_slab_is_switched_off():
     assert doctor(GREENROOM_ARENA="0")["slab"].startswith("not in use")
 

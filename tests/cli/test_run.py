@@ -121,7 +121,6 @@ def test_a_traceback_is_pythons_own_to_the_letter(script, code):
     assert done.returncode == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the error of compile() shows greenroom's own frames")
 @pytest.mark.parametrize("code", ["x = = 1", "def f(:\n", "\0"])
 def test_a_syntax_error_shows_no_frame_of_greenroom(script, code):
     path = script(code)
@@ -131,7 +130,6 @@ def test_a_syntax_error_shows_no_frame_of_greenroom(script, code):
     assert "greenroom" not in done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="the interrupt is raised anew, through greenroom's frames")
 def test_an_interrupt_shows_no_frame_of_greenroom(script):
     path = script("raise KeyboardInterrupt")
     done = run_greenroom("run", path)

@@ -68,7 +68,6 @@ def test_the_other_kinds():
     assert [simple.get() for _ in range(3)] == [2, 1, 3]
 
 
-@pytest.mark.xfail(strict=True, reason="gevent's LifoQueue and PriorityQueue take items, too")
 @pytest.mark.parametrize("kind", ["LifoQueue", "PriorityQueue"])
 def test_the_other_kinds_take_gevents_arguments(kind):
     items = getattr(queue, kind)(None, items=[3, 1])

@@ -4,7 +4,6 @@ import importlib.util
 from pathlib import Path
 
 import hypothesis.strategies as st
-import pytest
 from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -92,7 +91,6 @@ def test_entries_of_one_deadline_come_due_in_the_order_in_which_they_were_set():
     assert popped_in_order(2, 0, 1) == [2, 0, 1]
 
 
-@pytest.mark.xfail(strict=True, reason="set() to the time it is filed under keeps the old key_seq")
 def test_entry_that_is_set_again_to_the_same_deadline_comes_after_the_others():
     assert popped_in_order(0, 1, 2, 0) == [1, 2, 0]
 

@@ -54,6 +54,9 @@ class TimerHeap:
             timed.key = deadline
             timed.key_seq = timed.seq
             self.sift_up(index, timed)
+        elif deadline == timed.key:
+            timed.key_seq = timed.seq  # the last set of its deadline
+            self.sift_down(index, timed)
 
     def cancel(self, timed: Timed) -> None:
         """Let timed not surface. O(1): the entry stays until it reaches the top."""

@@ -227,6 +227,7 @@ class Queue(SimpleQueue):
 
         timeout   seconds, None = for ever
         Returns   True, or False if the time was over first
+        Switches  only if something is unfinished
         """
         if self.unfinished_tasks == 0:
             return True
