@@ -19,7 +19,11 @@ DRIVER = """
     from greenroom.cli.main import main
     from greenroom.testing.clock import VirtualClock
     with VirtualClock() as clock:
-        status = main(["run", *sys.argv[1:]])
+        try:
+            status = main(["run", *sys.argv[1:]])
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            status = 1
         print("seconds:", round(clock.now()))
         print("status:", status)
 """
