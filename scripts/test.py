@@ -24,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 WANTED = ("3.11", "3.12", "3.13", "3.14")
-LINT = ["ruff>=0.6", "mypy>=1.11", "import-linter>=2", "pytest>=8", "hypothesis>=6"]
+# Exact versions: a new one of these finds new things in code that has not changed.
+LINT = ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pytest>=8", "hypothesis>=6"]
 BUILD = ["setuptools>=77", "cython>=3.1,<4", "greenlet>=3.2"]
 TEST = ["pytest>=8", "hypothesis>=6", "requests>=2"]
 
