@@ -126,6 +126,29 @@ def test_event_of_the_old_fd_does_not_wake_who_waits_on_the_new_one():
             close(fd)
 
 
+@pytest.mark.skipif(_scheduler.get().poller.name != "epoll", reason="only epoll.pyx can tell")
+def test_event_of_a_file_closed_behind_our_back_that_lives_on_in_a_dup_is_ignored():
+    """Its registration cannot be removed any more: the number belongs to the new file."""
+    with pipe() as (read, write):
+        spawn(os.write, write, b"x")
+        wait_readable(read)
+        other = os.dup(read)
+        os.close(read)  # no closing_fd: a C library did it
+        again, new_write = os.pipe()
+        assert again == read
+        _scheduler.new_fd(again)
+        waiter = spawn(wait_readable, again)
+        sleep()
+        os.write(write, b"old")
+        for _ in range(3):
+            sleep(0.001)
+        assert not waiter.done
+        os.write(new_write, b"new")
+        assert waiter.result() is True
+        for fd in (other, again, new_write):
+            close(fd)
+
+
 def test_number_given_out_again_behind_our_back_is_registered_anew():
     with pipe() as (read, write):
         os.write(write, b"x")

@@ -12,6 +12,11 @@ from greenroom.core import native
 # The checks of GREENROOM_DEBUG are O(tasks) a switch.
 MANY = 300 if _config.DEBUG else 100_000
 
+plain_poller_is_limited = pytest.mark.skipif(
+    not native.compiled() or _config.POLLER == "selectors",
+    reason="a known limit of the plain poller: docs/design.md",
+)
+
 
 def recurse():
     return recurse()
@@ -38,10 +43,7 @@ def test_recursion_limit_is_each_task_s_own(clock):
     assert [task.result() for task in tasks] == [True] * 10
 
 
-@pytest.mark.skipif(
-    not native.compiled() or _config.POLLER == "selectors",
-    reason="a known limit of the plain poller: docs/design.md",
-)
+@plain_poller_is_limited
 def test_a_task_that_waits_at_each_level_down_to_the_limit_fails_alone():
     """Symptom: the error of the deep task was raised in main, out of the scheduler's loop."""
     lines = output_of(
@@ -60,6 +62,7 @@ def test_a_task_that_waits_at_each_level_down_to_the_limit_fails_alone():
     assert lines == ["True True RecursionError"]
 
 
+@plain_poller_is_limited
 def test_result_of_an_offloaded_call_survives_a_poll_on_a_stack_at_its_limit():
     """The loop runs on the stack of whoever waits, which may have no level left."""
     lines = output_of(

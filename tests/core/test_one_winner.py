@@ -29,6 +29,22 @@ def test_timer_and_event_in_one_tick_wake_once(clock):
     assert seen == [True, True]
 
 
+def test_timeout_of_a_wait_that_was_woken_does_not_end_the_next_one(clock):
+    """Symptom: the timer of the first wait, still in the heap, ended a wait without a timeout."""
+    first, second = Event(), Event()
+
+    def wait():
+        return first.wait(timeout=5), second.wait()
+
+    task = spawn(wait)
+    sleep()
+    first.set()
+    sleep(10)
+    assert not task.done
+    second.set()
+    assert task.result() == (True, True)
+
+
 def test_timer_first_then_event_in_one_tick_is_a_timeout(clock):
     event = Event()
     task = spawn(event.wait, 5)

@@ -442,7 +442,7 @@ class Scheduler:
                 deadline = self.timers.next_deadline()
             if self.ready.head is None:
                 self.idle_poll(deadline)
-            elif self.io_waits or self.sleeping:
+            elif self.io_waits:
                 self.poller.poll(0.0)
                 self.take_woken()
         except BaseException as error:
