@@ -1,5 +1,6 @@
 """kill(): before the first switch, in each kind of wait, and level-triggered."""
 
+import _thread
 import os
 
 import pytest
@@ -217,7 +218,7 @@ def test_except_exception_does_not_catch_the_cancellation():
 
 
 def test_kill_during_an_offloaded_call_drops_what_comes_of_it():
-    lock = _scheduler._originals.allocate_lock()
+    lock = _thread.allocate_lock()
     lock.acquire()
     task = spawn(offload.call, lock.acquire)
     sleep()

@@ -244,4 +244,6 @@ def main(seconds, seed):
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2] or 0) or random.SystemRandom().randrange(1 << 32))
+    arguments = [*sys.argv[1:], "", ""]
+    seed = int(arguments[1] or random.SystemRandom().randrange(1 << 32))
+    main(float(arguments[0] or 5), seed)
