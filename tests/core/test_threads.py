@@ -9,6 +9,7 @@ import pytest
 
 import greenroom
 from greenroom import Event, Lock, Queue, Result, RLock, Semaphore, sleep, spawn
+from greenroom.core import offload
 from greenroom.core import scheduler as _scheduler
 
 OPERATIONS = 2000
@@ -272,3 +273,19 @@ def test_main_thread_that_waits_for_a_thread_is_not_a_deadlock():
     spawn(gate.release)
     assert event.wait()
     thread.join()
+
+
+def test_spawn_into_the_scheduler_of_another_thread_is_one_sentence_not_a_lost_task():
+    # Symptom: the task stood in a ready queue whose thread slept, and nobody woke it.
+    ours = _scheduler.get()
+    found = []
+
+    def elsewhere():
+        try:
+            ours.spawn(print, ())
+        except RuntimeError as error:
+            found.append(str(error))
+
+    offload.call(elsewhere)
+    assert "use its call_soon_threadsafe()" in found[0]
+    assert ours.live == 0

@@ -188,3 +188,78 @@ def test_a_peer_that_resets_before_accept_does_not_stop_the_server(listener):
                 except ConnectionResetError:
                     got.append("reset")
     assert got == ["reset"] * 3 + [b"x"]
+
+
+REUSED = pytest.mark.xfail(strict=True, reason="a new socket on the number waits without a watch")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "accept",
+        "socket",
+        pytest.param("socketpair", marks=REUSED),
+        pytest.param("dup", marks=REUSED),
+    ],
+)
+def test_a_number_closed_by_foreign_code_serves_its_next_socket(how, listener, caplog):
+    # Symptom: os.close(fd) while a task waited on fd; the next socket with that number never woke.
+    client = socket.create_connection(listener.getsockname())
+    other, _ = listener.accept()
+    waiting_client = socket.create_connection(listener.getsockname())
+    one, two = socket.socketpair()
+    waiting = greenroom.spawn(one.recv, 1)
+    settle()
+    fd = one.fileno()
+    os.close(fd)
+    if how == "accept":
+        new, peer = listener.accept()[0], waiting_client
+    elif how == "socket":
+        new = socket.socket()
+        new.connect(listener.getsockname())
+        listener.accept()[0].close()  # of waiting_client
+        peer, _ = listener.accept()
+    elif how == "socketpair":
+        new, peer = socket.socketpair()
+        if peer.fileno() == fd:
+            new, peer = peer, new
+    else:
+        new, peer = other.dup(), client
+    assert new.fileno() == fd
+    reading = greenroom.spawn(new.recv, 1)
+    settle()
+    peer.sendall(b"x")
+    settle()
+    woken = reading.done
+    for task in (reading, waiting):
+        task.kill()
+        task.join()
+    one.detach()
+    for sock in {client, other, waiting_client, two, new, peer}:
+        sock.close()
+    assert woken
+    assert reading.result() == b"x"
+    assert isinstance(waiting.exception, (greenroom.ClosedError, greenroom.TaskKilled))
+
+
+def test_closing_from_another_thread_wakes_the_waiter_there():
+    code = """
+        import _thread
+        import greenroom
+        from greenroom.green import socket
+        one, two = socket.socketpair()
+        waits, ended = greenroom.Event(), greenroom.Event()
+        def thread():
+            reading = greenroom.spawn(one.recv, 1)
+            reading.add_done_callback(lambda task: print(type(task.exception).__name__))
+            greenroom.sleep(0.01)
+            waits.set()
+            reading.join()
+            ended.set()
+        _thread.start_new_thread(thread, ())
+        waits.wait()
+        one.close()
+        print(ended.wait(10))
+        two.close()
+    """
+    assert output_of(code) == ["ClosedError", "True"]

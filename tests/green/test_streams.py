@@ -267,3 +267,33 @@ def test_message_calls_park_on_a_stream_too(tcp, method):
     assert not reading.done
     server.sendall(b"abc")
     assert reading.result()[0] == b"abc"
+
+
+@pytest.mark.xfail(strict=True, reason="MSG_DONTWAIT beside MSG_WAITALL: the first piece is all")
+@pytest.mark.parametrize("method", ["recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"])
+def test_wait_all_holds_for_every_receiving_call(pair, method):
+    one, two = pair
+    buffer = bytearray(6)
+    arguments = {
+        "recvfrom": (6, socket.MSG_WAITALL),
+        "recvfrom_into": (buffer, 6, socket.MSG_WAITALL),
+        "recvmsg": (6, 0, socket.MSG_WAITALL),
+        "recvmsg_into": ([buffer], 0, socket.MSG_WAITALL),
+    }[method]
+    reading = greenroom.spawn(getattr(one, method), *arguments)
+    two.sendall(b"abc")
+    settle()
+    two.sendall(b"def")
+    assert reading.result()[0] in (b"abcdef", 6)
+
+
+@pytest.mark.xfail(strict=True, reason="recvmsg(2) never waits for the error queue; ours does")
+def test_an_empty_error_queue_is_an_error_at_once(clock):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        asking = greenroom.spawn(sock.recvmsg, 100, 100, socket.MSG_ERRQUEUE)
+        at_once = asking.join(1)
+        asking.kill()
+        asking.join()
+        assert at_once
+        assert isinstance(asking.exception, BlockingIOError)

@@ -98,6 +98,8 @@ cdef class Scheduler:
     cpdef abandon(self, Task survivor)
     @cython.locals(task=Task, timed=Timed, above=Timed, place=Py_ssize_t)
     cpdef check(self)
+    @cython.locals(waiter=Task)
+    cpdef wake_joiners(self, Task task)
     cpdef finish(self, Task task, object outcome, object failure)
     cpdef interrupt(self, Task task)
     cpdef post(self, object message)

@@ -221,7 +221,15 @@ class Scheduler:
         name: str | None = None,
         context: Context | None = None,
     ) -> Task:
-        """Make a task that will call fn(*args), and append it to the ready queue."""
+        """Make a task that will call fn(*args), and append it to the ready queue.
+
+        Raises RuntimeError in another thread than the scheduler's own.
+        """
+        if not native.is_thread_scheduler(self):
+            raise RuntimeError(
+                f"cannot spawn {fn!r} in the scheduler of thread {self.thread} from thread "
+                f"{_originals.get_ident()}: use its call_soon_threadsafe()"
+            )
         self.spawned += 1
         task = new_task(self, fn, args, fn if name is None else name, context)
         if name is None:
@@ -553,7 +561,7 @@ class Scheduler:
         """Settle a task and wake those who wait for it. Foreign code comes last, and guarded."""
         task.value = outcome
         task.error = failure
-        task.state = _task.DONE
+        self.wake_joiners(task)
         native.track(task.context)  # its deallocator expects that
         task.fn = task.context = task.greenlet = task.scope = task.pending = None
         task.args = None
@@ -571,14 +579,18 @@ class Scheduler:
         if task.older is not None:
             task.older.newer = task.newer
         task.older = task.newer = None
-        if task.joiners is not None:
-            while (waiter := task.joiners.popleft()) is not None:
-                unpark(waiter)
         if task.locals is not None or task.callbacks is not None:
             callbacks = (task.locals or []) + (task.callbacks or [])
             task.locals = task.callbacks = None
             for fn in callbacks:
                 task.call_back(fn)
+
+    def wake_joiners(self, task: Task) -> None:
+        """Make task DONE and wake who waits for that: one step, as Task._done_or_enlist() is."""
+        task.state = _task.DONE
+        if task.joiners is not None:
+            while (waiter := task.joiners.popleft()) is not None:
+                unpark(waiter)
 
     # --- looking at it
 
@@ -993,6 +1005,8 @@ def end_forked_child(task: Task) -> None:
     error = task.exception
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if status == 1 and error.code != 1:
+            print(error.code, file=sys.stderr)
     elif error is not None:
         status = 1
     for stream in (sys.stdout, sys.stderr):
@@ -1004,4 +1018,4 @@ def end_forked_child(task: Task) -> None:
 
 
 atomic(globals(), "unpark", "fail", "expire", "wake_first")
-atomic(Scheduler, "enlist", "interrupt", "throw")
+atomic(Scheduler, "enlist", "interrupt", "throw", "wake_joiners")
