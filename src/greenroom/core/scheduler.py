@@ -688,16 +688,6 @@ class Scheduler:
                 if task is not self.main:
                     task.join()
 
-    def close(self) -> None:
-        """Give back carriers and fds. No task may be left. The thread may make a new one later."""
-        for suspended in (*self.idle, self.hub):
-            suspended.parent = native.current_greenlet()
-            suspended.throw()
-        self.idle.clear()
-        self.close_fds()
-        if native.is_thread_scheduler(self):
-            native.disown_scheduler()
-
     def close_fds(self) -> None:
         """Give back the fds: all that can be done from a finalizer, which must not switch."""
         global _schedulers
