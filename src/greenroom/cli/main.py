@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from greenroom.cli import doctor, run
-from greenroom.patch.apply import PARTS
+from greenroom.patch.table import PARTS
 
 
 def make_parser() -> argparse.ArgumentParser:

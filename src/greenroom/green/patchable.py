@@ -1,4 +1,7 @@
-"""What makes a socket class green: one dict, for patching and our own class.    layer: green"""
+"""What makes a socket class green: its methods, for patching and our own class.  layer: green
+
+The names are those of socket.socket.
+"""
 
 import functools
 from collections.abc import Callable
@@ -6,35 +9,54 @@ from typing import Any
 
 from greenroom.green import fastsocket, socketcalls
 
+_fast: Any = fastsocket if fastsocket.usable() else socketcalls
 
-def socket_methods(original_init: Callable[..., None]) -> dict[str, Any]:
-    """Return the methods to set on socket.socket, or on a subclass of it."""
+_accept = socketcalls.accept_fd
+_real_close = socketcalls.real_close
+_sendfile_use_sendfile = socketcalls.sendfile_in_kernel
+connect = socketcalls.connect
+connect_ex = socketcalls.connect_ex
+detach = socketcalls.detach
+recv = _fast.recv
+recv_into = _fast.recv_into
+recvfrom = socketcalls.recvfrom
+recvfrom_into = socketcalls.recvfrom_into
+recvmsg = socketcalls.recvmsg
+recvmsg_into = socketcalls.recvmsg_into
+send = _fast.send
+sendall = _fast.sendall
+sendmsg = socketcalls.sendmsg
+sendto = socketcalls.sendto
+
+METHODS = (
+    "_accept",
+    "_real_close",
+    "_sendfile_use_sendfile",
+    "connect",
+    "connect_ex",
+    "detach",
+    "recv",
+    "recv_into",
+    "recvfrom",
+    "recvfrom_into",
+    "recvmsg",
+    "recvmsg_into",
+    "send",
+    "sendall",
+    "sendmsg",
+    "sendto",
+)
+
+
+def init_after(original: Callable[..., None]) -> Callable[..., None]:
+    """Wrap socket.socket.__init__: a new fd number has no past."""
     new_fd = socketcalls.init
-    fast: Any = fastsocket if fastsocket.usable() else socketcalls
 
-    @functools.wraps(original_init)
+    @functools.wraps(original)
     def __init__(
         self: Any, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None
     ) -> None:
-        original_init(self, family, type, proto, fileno)
+        original(self, family, type, proto, fileno)
         new_fd(self, family, type, proto, fileno)
 
-    return {
-        "__init__": __init__,
-        "_accept": socketcalls.accept_fd,
-        "_real_close": socketcalls.real_close,
-        "_sendfile_use_sendfile": socketcalls.sendfile_in_kernel,
-        "connect": socketcalls.connect,
-        "connect_ex": socketcalls.connect_ex,
-        "detach": socketcalls.detach,
-        "recv": fast.recv,
-        "recv_into": fast.recv_into,
-        "recvfrom": socketcalls.recvfrom,
-        "recvfrom_into": socketcalls.recvfrom_into,
-        "recvmsg": socketcalls.recvmsg,
-        "recvmsg_into": socketcalls.recvmsg_into,
-        "send": fast.send,
-        "sendall": fast.sendall,
-        "sendmsg": socketcalls.sendmsg,
-        "sendto": socketcalls.sendto,
-    }
+    return __init__

@@ -27,8 +27,9 @@ class socket(_stdlib.socket):  # type: ignore[misc, unused-ignore]
         return sock, address
 
 
-for _name, _method in patchable.socket_methods(_original_init).items():
-    setattr(socket, _name, _method)
+socket.__init__ = patchable.init_after(_original_init)  # type: ignore[method-assign]
+for _name in patchable.METHODS:
+    setattr(socket, _name, getattr(patchable, _name))
 
 SocketType = socket
 

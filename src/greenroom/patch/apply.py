@@ -1,27 +1,30 @@
-"""patch_all(): put the table into effect.                                       layer: patch"""
+"""patch_all(): put the table into effect.                                       layer: patch
+
+A row whose module is imported already takes effect at once; the others wait for the first import of
+theirs (imports.py), so that patching imports nothing that the program does not.
+"""
 
 import importlib
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-from greenroom.patch.table import Row, rows
-
-PARTS = ("thread", "queue", "time", "select", "socket", "dns")
+from greenroom.patch import imports
+from greenroom.patch.table import PARTS, TABLE, Row
 
 _MISSING: Any = object()
 
 
-@dataclass
 class Patched:
     """What patching did.
 
-    names   the targets that are replaced now, as "module:name"
+    names   the targets that are green now, or will be when their module is imported: "module:name"
     kept    modules that had copied a name before and keep the old object: (module, name, target)
     """
 
-    names: list[str] = field(default_factory=list)
-    kept: list[tuple[str, str, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.kept: list[tuple[str, str, str]] = []
 
     def __str__(self) -> str:
         lines = [f"{len(self.names)} names of the standard library are green"]
@@ -33,14 +36,33 @@ class Patched:
         return "\n".join(lines)
 
 
-# target -> (owner, attribute, what was in the owner's own dict, or _MISSING, the original)
-_undo: dict[str, tuple[Any, str, Any, Any]] = {}
+class _Done:
+    """One name that was replaced: how to put it back."""
+
+    def __init__(self, owner: Any, name: str, own: Any, original: Any, green: Any) -> None:
+        self.owner = owner
+        self.name = name
+        self.own = own  # what was in the owner's own dict, or _MISSING
+        self.original = original
+        self.green = green
+
+    def undo(self) -> None:
+        """Put it back."""
+        if self.own is _MISSING:
+            delattr(self.owner, self.name)
+        else:
+            setattr(self.owner, self.name, self.own)
+
+
+_done: dict[str, _Done] = {}  # by target
+_undo_hooks: list[Callable[[], object]] = []
+_waiting: dict[str, Row] = {}  # by target: rows whose module has not been imported
 
 
 def patch_all(**parts: bool) -> Patched:
     """Make the waits of the standard library park the task instead of blocking the thread.
 
-    parts     thread, queue, time, select, socket, dns: False leaves that part as it is
+    parts     thread, queue, time, …: False leaves that part as it is; docs/patching.md lists them
     Returns   a Patched: what is replaced, and which modules kept an old reference
     Raises    TypeError: there is no such part
     Switches  never
@@ -52,35 +74,72 @@ def patch_all(**parts: bool) -> Patched:
             raise TypeError(f"patch_all() knows no part {part!r}; there are {', '.join(PARTS)}")
     result = Patched()
     originals: dict[int, tuple[Any, str]] = {}
-    for row in rows():
+    for row in TABLE:
         if not row.applies or not parts.get(row.part, True):
             continue
-        if row.target not in _undo:
-            original = _apply(row)
-            if original is _MISSING:
+        if row.module not in sys.modules:
+            if row.target not in _waiting:
+                _waiting[row.target] = row
+                imports.when_imported(row.module, _imported)
+        elif row.target not in _done:
+            done = _apply(row, sys.modules[row.module])
+            if done is None:
                 continue
-            if row.how == "by name" and callable(original):
-                originals[id(original)] = (original, row.target)
-        result.names.append(row.target)
+            if row.how == "by name" and callable(done.original):
+                originals[id(done.original)] = (done.original, row.target)
+        if row.how != "hook":
+            result.names.append(row.target)
     result.kept = _who_kept(originals)
     return result
 
 
-def _apply(row: Row) -> Any:
-    """Put one row into effect; return the original, _MISSING if this Python has no such name."""
-    owner: Any = importlib.import_module(row.module)
+def _imported(name: str) -> None:
+    """Apply the rows that waited for the module."""
+    module = sys.modules[name]
+    for row in [row for row in _waiting.values() if row.module == name]:
+        del _waiting[row.target]
+        _apply(row, module)
+
+
+def _replacement(row: Row, original: Any) -> Any:
+    module, _, names = row.source.partition(":")
+    found: Any = importlib.import_module(f"greenroom.{module}")
+    for name in names.split("."):
+        found = getattr(found, name)
+    return found(original) if row.around else found
+
+
+def _apply(row: Row, module: Any) -> _Done | None:
+    """Put one row into effect; return what was done, None if this Python has no such name."""
+    if row.how == "hook":
+        undo = _replacement(row, module)
+        if undo is not None:
+            _undo_hooks.append(undo)
+        return None
+    owner = module
     *path, name = row.path
     for step in path:
         owner = getattr(owner, step, _MISSING)
-        if owner is _MISSING:
-            return _MISSING
+    own = vars(owner).get(name, _MISSING) if owner is not _MISSING else _MISSING
     original = getattr(owner, name, _MISSING)
     if original is _MISSING:
-        return _MISSING
-    own = vars(owner).get(name, _MISSING)
-    setattr(owner, name, row.make(original))
-    _undo[row.target] = (owner, name, own, original)
-    return original
+        return None
+    copied = _copied_from(original, name)
+    if copied is not None:
+        own = original = copied.original
+    green = _replacement(row, original)
+    setattr(owner, name, green)
+    done = _done[row.target] = _Done(owner, name, own, original, green)
+    return done
+
+
+def _copied_from(value: Any, name: str) -> _Done | None:
+    """Find the replaced name that value comes from: the module was imported after patching."""
+    found = None
+    for done in _done.values():
+        if done.green is value and (found is None or done.name == name):
+            found = done
+    return found
 
 
 def _who_kept(originals: dict[int, tuple[Any, str]]) -> list[tuple[str, str, str]]:
@@ -95,32 +154,30 @@ def _who_kept(originals: dict[int, tuple[Any, str]]) -> list[tuple[str, str, str
             continue
         for name, value in names:
             found = originals.get(id(value))
-            if found is None or found[0] is not value or f"{module_name}:{name}" in _undo:
+            if found is None or found[0] is not value or f"{module_name}:{name}" in _done:
                 continue
             if module_name.partition(".")[0] in sys.stdlib_module_names:
                 # The library's own copies ("from time import sleep") are ours to rebind.
-                setattr(module, name, getattr_path(found[1]))
-                _undo[f"{module_name}:{name}"] = (module, name, value, value)
+                green = _done[found[1]].green
+                setattr(module, name, green)
+                _done[f"{module_name}:{name}"] = _Done(module, name, value, value, green)
             else:
                 kept.append((module_name, name, found[1]))
     return kept
 
 
-def getattr_path(target: str) -> Any:
-    """Return what "module:name" is now."""
-    module, _, name = target.partition(":")
-    return getattr(sys.modules[module], name)
-
-
 def is_patched(target: str) -> bool:
-    """Return whether a name ("time.sleep", "socket.socket.recv") is green."""
-    module, _, name = target.partition(".")
-    return f"{module}:{name}" in _undo or target in _undo
+    """Return whether a name ("time.sleep", "socket.socket.recv") is green.
+
+    So it is too if its module has not been imported yet: it will be from the first import on.
+    """
+    key = _key(target)
+    return key in _done or key in _waiting
 
 
 def targets() -> list[str]:
-    """Return every replaced name, as "module:name"."""
-    return list(_undo)
+    """Return every name that is green, or will be when its module is imported, "module:name"."""
+    return [*_done, *_waiting]
 
 
 def original(target: str) -> Any:
@@ -128,20 +185,39 @@ def original(target: str) -> Any:
 
     Raises    AttributeError: there is no such name
     """
-    module, _, name = target.partition(".")
-    if f"{module}:{name}" in _undo:
-        return _undo[f"{module}:{name}"][3]
-    owner: Any = importlib.import_module(module)
+    key = _key(target)
+    module, _, name = key.partition(":")
+    importlib.import_module(module)
+    if key in _done:
+        return _done[key].original
+    owner: Any = sys.modules[module]
     for step in name.split("."):
         owner = getattr(owner, step)
     return owner
 
 
+def _key(target: str) -> str:
+    """Turn "os.path.join" into "os.path:join": the longest name of a module, then the rest."""
+    if ":" in target:
+        return target
+    module, _, name = target.partition(".")
+    while True:
+        deeper, _, rest = name.partition(".")
+        if not rest or f"{module}.{deeper}" not in _modules():
+            return f"{module}:{name}"
+        module, name = f"{module}.{deeper}", rest
+
+
+def _modules() -> set[str]:
+    return {row.module for row in TABLE} | set(sys.modules)
+
+
 def unpatch_all() -> None:
     """Put everything back, for tests. Objects made meanwhile (locks, threads) stay green."""
-    for owner, name, own, _ in reversed(_undo.values()):
-        if own is _MISSING:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)
-    _undo.clear()
+    for done in reversed(_done.values()):
+        done.undo()
+    while _undo_hooks:
+        _undo_hooks.pop()()
+    _done.clear()
+    _waiting.clear()
+    imports.forget()

@@ -4,34 +4,54 @@ how   "in place": set on the standard library's own class, so that whoever impor
       earlier has the green method too
       "by name": the module's name is bound to another object, because a C function or type cannot
       be changed; a module that copied the name before keeps the old one (patch_all() says which)
+      "hook": the module offers a place to hang a wait function on, and that is used
+
+Nothing is imported here. A row takes effect when its module is first imported (apply.py), and only
+then is the module that holds the replacement imported too. docs/patching.md shows the table.
 """
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+
+PARTS = ("thread", "queue", "time", "select", "socket", "dns")
 
 
-@dataclass(frozen=True)
 class Row:
     """One replaced name.
 
     part     what --no-PART and patch_all(PART=False) leave out
-    target   module and name: "time:sleep", or "socket:socket.recv" for a method
-    how      "in place" or "by name"
+    target   module and name: "time:sleep", or "socket:socket.recv" for a method; for a hook only
+             the module: "psycopg2:"
+    how      "in place", "by name" or "hook"
     why      one sentence
-    make     returns the replacement, given the original (None if there was none)
+    source   where the replacement is, below greenroom: "green.time:sleep"
+    around   the source is called with the original and returns the replacement; always so for a
+             hook, which is called with the module and returns what undoes it, or None
     since    the first Python version that has the name, (3, 11) for all
     until    the first Python version that no longer has it
     """
 
-    part: str
-    target: str
-    how: str
-    why: str
-    make: Callable[[Any], Any]
-    since: tuple[int, int] = (3, 11)
-    until: tuple[int, int] = (99, 0)
+    __slots__ = ("around", "how", "part", "since", "source", "target", "until", "why")
+
+    def __init__(
+        self,
+        part: str,
+        target: str,
+        how: str,
+        why: str,
+        source: str,
+        around: bool = False,
+        since: tuple[int, int] = (3, 11),
+        until: tuple[int, int] = (99, 0),
+    ) -> None:
+        self.part = part
+        self.target = target
+        self.how = how
+        self.why = why
+        self.source = source
+        self.around = around
+        self.since = since
+        self.until = until
 
     @property
     def module(self) -> str:
@@ -40,8 +60,9 @@ class Row:
 
     @property
     def path(self) -> list[str]:
-        """The attributes from the module to the name."""
-        return self.target.partition(":")[2].split(".")
+        """The attributes from the module to the name; [] for a hook."""
+        names = self.target.partition(":")[2]
+        return names.split(".") if names else []
 
     @property
     def applies(self) -> bool:
@@ -49,166 +70,209 @@ class Row:
         return self.since <= sys.version_info[:2] < self.until
 
 
-def _use(replacement: Any) -> Callable[[Any], Any]:
-    return lambda original: replacement
+def _rows(
+    part: str,
+    how: str,
+    why: str,
+    names: Mapping[str, str],
+    around: bool = False,
+    since: tuple[int, int] = (3, 11),
+    until: tuple[int, int] = (99, 0),
+) -> Iterator[Row]:
+    """Make the rows of several names that share everything but target and source."""
+    for target, source in names.items():
+        yield Row(part, target, how, why, source, around, since, until)
 
 
-def rows() -> list[Row]:
-    """Return the table, in the order in which it is applied."""
-    return [*_thread_rows(), *_time_rows(), *_select_rows(), *_socket_rows()]
+_THREADS = (
+    *_rows(
+        "thread",
+        "by name",
+        "a C function; threading.Thread runs on it",
+        {
+            "_thread:start_new_thread": "patch.threads:start_new_thread",
+            "_thread:start_new": "patch.threads:start_new_thread",
+            "threading:_start_new_thread": "patch.threads:start_new_thread",
+        },
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "tasks of one thread differ",
+        {
+            "_thread:get_ident": "patch.threads:get_ident",
+            "threading:get_ident": "patch.threads:get_ident",
+            "_thread:_count": "patch.threads:thread_count",
+        },
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C type; every lock of threading and queue is made of it",
+        {
+            "_thread:allocate_lock": "sync.lock:Lock",
+            "_thread:allocate": "sync.lock:Lock",
+            "_thread:RLock": "sync.lock:RLock",
+            "_thread:LockType": "sync.lock:Lock",
+            "threading:_allocate_lock": "sync.lock:Lock",
+            "threading:Lock": "sync.lock:Lock",
+            "threading:_CRLock": "sync.lock:RLock",
+        },
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C type; each task has its own values",
+        {"_thread:_local": "core.local:local", "threading:local": "core.local:local"},
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C function that knows the thread and not the task",
+        {
+            "_thread:_set_sentinel": "patch.threads:set_sentinel",
+            "threading:_set_sentinel": "patch.threads:set_sentinel",
+        },
+        until=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C function or type; threading.Thread runs on it",
+        {
+            "_thread:start_joinable_thread": "patch.threads:start_joinable_thread",
+            "_thread:_ThreadHandle": "patch.threads:ThreadHandle",
+            "_thread:_make_thread_handle": "patch.threads:make_thread_handle",
+            "_thread:lock": "sync.lock:Lock",
+            "threading:_start_joinable_thread": "patch.threads:start_joinable_thread",
+            "threading:_ThreadHandle": "patch.threads:ThreadHandle",
+            "threading:_make_thread_handle": "patch.threads:make_thread_handle",
+            "threading:_LockType": "sync.lock:Lock",
+        },
+        since=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "waits for real threads only",
+        {"threading:_thread_shutdown": "patch.threads:shutdown_after"},
+        around=True,
+        since=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a thread that was killed has not failed",
+        {"threading:excepthook": "patch.threads:excepthook_after"},
+        around=True,
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "made when threading was imported, which may be before patching",
+        {"threading:_active_limbo_lock": "patch.threads:fresh_rlock"},
+        around=True,
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "made when threading was imported, which may be before patching",
+        {"threading:_shutdown_locks_lock": "patch.threads:fresh_lock"},
+        around=True,
+        until=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "in place",
+        "the entry of a task that is no Thread must go when the task ends",
+        {"threading:_DummyThread.__init__": "patch.threads:forget_dummy"},
+        around=True,
+    ),
+)
 
+_QUEUE = _rows(
+    "queue",
+    "by name",
+    "a C type whose get() waits",
+    {"_queue:SimpleQueue": "sync.queue:SimpleQueue", "queue:SimpleQueue": "sync.queue:SimpleQueue"},
+)
 
-def _time_rows() -> list[Row]:
-    from greenroom.green import time
+_TIME = _rows("time", "by name", "a C function that waits", {"time:sleep": "green.time:sleep"})
 
-    return [Row("time", "time:sleep", "by name", "a C function", _use(time.sleep))]
+_SELECT = (
+    *_rows(
+        "select",
+        "by name",
+        "a C function or type that waits",
+        {
+            "select:select": "green.select:select",
+            "select:poll": "green.select:poll",
+            "select:epoll": "green.select:epoll",
+        },
+    ),
+    *_rows(
+        "select",
+        "in place",
+        "the class took the C function or type when selectors was imported",
+        {
+            "selectors:SelectSelector._select": "green.select:select_of_selector",
+            "selectors:PollSelector._selector_cls": "green.select:poll",
+            "selectors:EpollSelector._selector_cls": "green.select:epoll",
+        },
+    ),
+)
 
-
-def _thread_rows() -> list[Row]:
-    from greenroom.core.local import local
-    from greenroom.patch import threads
-    from greenroom.sync.lock import Lock, RLock
-    from greenroom.sync.queue import SimpleQueue
-
-    c = "a C function; threading.Thread runs on it"
-    lock = "a C type; every lock of threading and queue is made of it"
-    found = []
-    thing: Any
-    for part, target, why, thing in (
-        ("thread", "_thread:start_new_thread", c, threads.start_new_thread),
-        ("thread", "_thread:start_new", c, threads.start_new_thread),
-        ("thread", "_thread:get_ident", "tasks of one thread differ", threads.get_ident),
-        ("thread", "_thread:_count", "counts the tasks", threads.thread_count),
-        ("thread", "_thread:allocate_lock", lock, Lock),
-        ("thread", "_thread:allocate", lock, Lock),
-        ("thread", "_thread:RLock", lock, RLock),
-        ("thread", "_thread:LockType", "so that isinstance holds", Lock),
-        ("thread", "_thread:_local", "a C type; each task has its own values", local),
-        ("thread", "threading:_start_new_thread", c, threads.start_new_thread),
-        ("thread", "threading:get_ident", "tasks of one thread differ", threads.get_ident),
-        ("thread", "threading:_allocate_lock", lock, Lock),
-        ("thread", "threading:Lock", lock, Lock),
-        ("thread", "threading:_CRLock", lock, RLock),
-        ("thread", "threading:local", "a C type; each task has its own values", local),
-    ):
-        found.append(Row(part, target, "by name", why, _use(thing)))
-    old, new = (3, 13), (3, 13)
-    found += [
-        Row("thread", "_thread:_set_sentinel", "by name", c, _use(threads.set_sentinel), until=old),
-        Row(
-            "thread", "threading:_set_sentinel", "by name", c, _use(threads.set_sentinel), until=old
-        ),
-    ]
-    for name, thing in (
-        ("start_joinable_thread", threads.start_joinable_thread),
-        ("_ThreadHandle", threads.ThreadHandle),
-        ("_make_thread_handle", threads.make_thread_handle),
-        ("lock", Lock),
-    ):
-        found.append(Row("thread", f"_thread:{name}", "by name", c, _use(thing), since=new))
-    for name, thing in (
-        ("_start_joinable_thread", threads.start_joinable_thread),
-        ("_ThreadHandle", threads.ThreadHandle),
-        ("_make_thread_handle", threads.make_thread_handle),
-        ("_LockType", Lock),
-    ):
-        found.append(Row("thread", f"threading:{name}", "by name", c, _use(thing), since=new))
-    found += [
-        Row(
-            "thread",
-            "threading:_thread_shutdown",
-            "by name",
-            c,
-            threads.shutdown_after,
-            since=new,
-        ),
-        Row(
-            "thread",
-            "threading:excepthook",
-            "by name",
-            "a thread that was killed has not failed",
-            threads.excepthook_after,
-        ),
-        Row(
-            "thread",
-            "threading:_active_limbo_lock",
-            "by name",
-            "made before patching",
-            lambda original: RLock(),
-        ),
-        Row(
-            "thread",
-            "threading:_shutdown_locks_lock",
-            "by name",
-            "made before patching",
-            lambda original: Lock(),
-            until=old,
-        ),
-        Row(
-            "thread",
-            "threading:_DummyThread.__init__",
-            "in place",
-            "the entry of a task that is no Thread must go when the task ends",
-            threads.forget_dummy,
-        ),
-        Row("queue", "_queue:SimpleQueue", "by name", "a C type", _use(SimpleQueue)),
-        Row("queue", "queue:SimpleQueue", "by name", "a C type", _use(SimpleQueue)),
-    ]
-    return found
-
-
-def _select_rows() -> list[Row]:
-    from greenroom.green import select
-
-    c = "a C function"
-    kept = "selectors took the C type when it was imported"
-    return [
-        Row("select", "select:select", "by name", c, _use(select.select)),
-        Row("select", "select:poll", "by name", c, _use(select.poll)),
-        Row("select", "select:epoll", "by name", "a C type", _use(select.epoll)),
-        Row(
-            "select",
-            "selectors:SelectSelector._select",
-            "in place",
-            kept,
-            lambda original: lambda self, r, w, _, timeout=None: select.select(r, w, [], timeout),
-        ),
-        Row("select", "selectors:PollSelector._selector_cls", "in place", kept, _use(select.poll)),
-        Row(
-            "select", "selectors:EpollSelector._selector_cls", "in place", kept, _use(select.epoll)
-        ),
-    ]
-
-
-def _socket_rows() -> list[Row]:
-    import socket
-
-    from greenroom.green import patchable, resolver
-
-    why = "the method waits in C"
-    found = [
-        Row("socket", f"socket:socket.{name}", "in place", why, _use(method))
-        for name, method in patchable.socket_methods(socket.socket.__init__).items()
-    ]
-    # socket.getaddrinfo is Python code that calls _socket's and makes enums of the numbers.
-    for name in (
-        "getaddrinfo",
-        "gethostbyname",
-        "gethostbyname_ex",
-        "gethostbyaddr",
-        "getnameinfo",
-    ):
-        found.append(
-            Row(
-                "dns",
-                f"_socket:{name}",
-                "by name",
-                "a C function without a non-blocking form",
-                _use(getattr(resolver, name)),
+_SOCKET = (
+    *_rows(
+        "socket",
+        "in place",
+        "a number that is given out again has no past",
+        {"socket:socket.__init__": "green.patchable:init_after"},
+        around=True,
+    ),
+    *_rows(
+        "socket",
+        "in place",
+        "the method waits in C",
+        {
+            f"socket:socket.{name}": f"green.patchable:{name}"
+            for name in (
+                "_accept",
+                "_sendfile_use_sendfile",
+                "connect",
+                "connect_ex",
+                "recv",
+                "recv_into",
+                "recvfrom",
+                "recvfrom_into",
+                "recvmsg",
+                "recvmsg_into",
+                "send",
+                "sendall",
+                "sendmsg",
+                "sendto",
             )
-        )
-        if name != "getaddrinfo":
-            found.append(
-                Row("dns", f"socket:{name}", "by name", "as above", _use(getattr(resolver, name)))
-            )
-    return found
+        },
+    ),
+    *_rows(
+        "socket",
+        "in place",
+        "who waits on the socket must be told",
+        {
+            "socket:socket._real_close": "green.patchable:_real_close",
+            "socket:socket.detach": "green.patchable:detach",
+        },
+    ),
+)
+
+# socket.getaddrinfo is Python code that calls _socket's and makes enums of the numbers.
+_LOOK_UPS = ("gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
+_DNS = _rows(
+    "dns",
+    "by name",
+    "a C function without a non-blocking form",
+    {f"_socket:{name}": f"green.resolver:{name}" for name in ("getaddrinfo", *_LOOK_UPS)}
+    | {f"socket:{name}": f"green.resolver:{name}" for name in _LOOK_UPS},
+)
+
+TABLE: tuple[Row, ...] = (*_THREADS, *_QUEUE, *_TIME, *_SELECT, *_SOCKET, *_DNS)

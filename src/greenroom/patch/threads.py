@@ -16,7 +16,7 @@ from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
 from greenroom.errors import Cancelled
 from greenroom.sync.event import Event
-from greenroom.sync.lock import Lock
+from greenroom.sync.lock import Lock, RLock
 
 _sentinels: dict[int, Lock] = {}  # by the ident of the task
 _started: set[Task] = set()
@@ -158,6 +158,16 @@ def excepthook_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
             original(args)
 
     return excepthook
+
+
+def fresh_lock(original: Any) -> Lock:
+    """Return a lock in place of a real one that nobody holds."""
+    return Lock()
+
+
+def fresh_rlock(original: Any) -> RLock:
+    """Return a lock in place of a real one that nobody holds."""
+    return RLock()
 
 
 def _forget_threads() -> None:

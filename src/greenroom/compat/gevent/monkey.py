@@ -3,6 +3,7 @@
 from typing import Any
 
 from greenroom.patch import apply
+from greenroom.patch.table import PARTS
 
 
 def patch_all(
@@ -45,7 +46,7 @@ def patch_queue() -> None:
 
 
 def _only(*parts: str) -> None:
-    apply.patch_all(**{part: part in parts for part in apply.PARTS})
+    apply.patch_all(**{part: part in parts for part in PARTS})
 
 
 def is_module_patched(name: str) -> bool:
