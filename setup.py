@@ -31,6 +31,9 @@ COMPILED = [
     "sync/queue.py",
     "sync/wait.py",
     "green/fastsocket.pyx",
+    "green/fdcalls.pyx",
+    "green/fdio.py",
+    "green/files.py",
 ]
 
 

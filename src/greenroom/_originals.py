@@ -6,10 +6,18 @@ these can still be patched before their first import.
 
 import _signal as signal
 import _thread
+import builtins
+import posix
 import select
 
 __all__ = [
     "get_ident",
+    "open",
+    "os_close",
+    "os_open",
+    "os_read",
+    "os_readv",
+    "os_write",
     "rlock",
     "select_epoll",
     "select_poll",
@@ -20,6 +28,12 @@ __all__ = [
     "thread_local",
 ]
 
+open = builtins.open
+os_close = posix.close
+os_open = posix.open
+os_read = posix.read
+os_readv = posix.readv
+os_write = posix.write
 get_ident = _thread.get_ident
 start_new_thread = _thread.start_new_thread
 thread_count = _thread._count

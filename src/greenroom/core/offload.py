@@ -6,6 +6,7 @@ does not wait for a look-up that hangs.
 """
 
 import os
+import sys
 from _queue import SimpleQueue
 from collections.abc import Callable
 from typing import Any
@@ -90,6 +91,15 @@ class Offload:
 
 
 _pool = Offload(_config.OFFLOAD_THREADS)
+_unbounded = Offload(sys.maxsize)
+
+
+def call_unbounded(fn: Callable[..., Any], *args: Any) -> Any:
+    """call() for what may wait without bound, and for another task: it takes no thread of the pool.
+
+    As many threads are made as there are such calls at once; they are used again.
+    """
+    return _unbounded.call(fn, *args)
 
 
 def call(fn: Callable[..., Any], *args: Any) -> Any:
@@ -104,9 +114,10 @@ def pool_threads() -> int:
 
 def _forget_threads() -> None:
     """After a fork the child has none of the threads."""
-    global _pool
-    _scheduler.add_pool_threads(-_pool.threads)
+    global _pool, _unbounded
+    _scheduler.add_pool_threads(-_pool.threads - _unbounded.threads)
     _pool = Offload(_config.OFFLOAD_THREADS)
+    _unbounded = Offload(sys.maxsize)
 
 
 os.register_at_fork(after_in_child=_forget_threads)

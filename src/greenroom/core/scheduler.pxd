@@ -119,6 +119,8 @@ cpdef object current_owner()
 cdef bint shielded(Task task)
 cpdef add_pool_threads(Py_ssize_t count)
 cpdef Scheduler get()
+@cython.locals(scheduler=Scheduler)
+cpdef bint can_wait() except -1
 @cython.locals(owner=Scheduler)
 cpdef bint unpark(Task task)
 @cython.locals(task=Waiter)

@@ -783,6 +783,17 @@ def get() -> Scheduler:
     return scheduler  # type: ignore[no-any-return]
 
 
+def can_wait() -> bool:
+    """Tell whether the calling code may park: it is a task's, and does not run between two tasks.
+
+    False in an OS thread that has no scheduler: nothing there would run meanwhile.
+    """
+    scheduler = native.thread_scheduler()
+    if scheduler is None:
+        return False
+    return scheduler.current.state == _task.RUNNABLE and not scheduler.in_poll
+
+
 def unpark(task: Task) -> bool:
     """Make a parked task ready. Returns False, and does nothing, if it is not parked (any more).
 
@@ -858,6 +869,14 @@ def closing_fd(fd: int) -> None:
             if closer is None and (state.readers.count or state.writers.count):
                 closer = _describe_caller()
             scheduler.drop_fd(fd, closer)
+
+
+def closing_fds(low: int, high: int) -> None:
+    """closing_fd() for each number from low up to, not with, high."""
+    for scheduler in _schedulers:
+        for fd in range(max(low, 0), min(high, len(scheduler.poller.states))):
+            if scheduler.poller.states[fd] is not None:
+                closing_fd(fd)
 
 
 def _describe_caller() -> str:

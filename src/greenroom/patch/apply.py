@@ -55,7 +55,7 @@ class _Done:
 
 
 _done: dict[str, _Done] = {}  # by target
-_undo_hooks: list[Callable[[], object]] = []
+_hooked: dict[str, Callable[[], object] | None] = {}  # by target: what undoes a hook
 _waiting: dict[str, Row] = {}  # by target: rows whose module has not been imported
 
 
@@ -81,7 +81,7 @@ def patch_all(**parts: bool) -> Patched:
             if row.target not in _waiting:
                 _waiting[row.target] = row
                 imports.when_imported(row.module, _imported)
-        elif row.target not in _done:
+        elif row.target not in _done and row.target not in _hooked:
             done = _apply(row, sys.modules[row.module])
             if done is None:
                 continue
@@ -112,9 +112,7 @@ def _replacement(row: Row, original: Any) -> Any:
 def _apply(row: Row, module: Any) -> _Done | None:
     """Put one row into effect; return what was done, None if this Python has no such name."""
     if row.how == "hook":
-        undo = _replacement(row, module)
-        if undo is not None:
-            _undo_hooks.append(undo)
+        _hooked[row.target] = _replacement(row, module)
         return None
     owner = module
     *path, name = row.path
@@ -216,8 +214,10 @@ def unpatch_all() -> None:
     """Put everything back, for tests. Objects made meanwhile (locks, threads) stay green."""
     for done in reversed(_done.values()):
         done.undo()
-    while _undo_hooks:
-        _undo_hooks.pop()()
+    for undo in _hooked.values():
+        if undo is not None:
+            undo()
+    _hooked.clear()
     _done.clear()
     _waiting.clear()
     imports.forget()

@@ -13,7 +13,7 @@ then is the module that holds the replacement imported too. docs/patching.md sho
 import sys
 from collections.abc import Iterator, Mapping
 
-PARTS = ("thread", "queue", "time", "select", "socket", "dns")
+PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files")
 
 
 class Row:
@@ -275,4 +275,98 @@ _DNS = _rows(
     | {f"socket:{name}": f"green.resolver:{name}" for name in _LOOK_UPS},
 )
 
-TABLE: tuple[Row, ...] = (*_THREADS, *_QUEUE, *_TIME, *_SELECT, *_SOCKET, *_DNS)
+# os takes its functions from posix; a few programs import those.
+_OS = (
+    *_rows(
+        "os",
+        "by name",
+        "a C function that waits for a pipe, a terminal or a disk",
+        {
+            f"{module}:{name}": f"green.{source}:{name}"
+            for source, names in (
+                ("fdio", ("read", "write")),
+                ("os", ("readv", "writev", "pread", "pwrite", "preadv", "pwritev", "sendfile")),
+                ("os", ("copy_file_range", "splice", "fsync", "fdatasync", "sync")),
+                ("os", ("eventfd_read", "eventfd_write")),
+            )
+            for name in names
+            for module in ("os", "posix")
+        },
+    ),
+    *_rows(
+        "os",
+        "by name",
+        "a C function that waits for the other end of a FIFO",
+        {"os:open": "green.os:open", "posix:open": "green.os:open"},
+    ),
+    *_rows(
+        "os",
+        "by name",
+        "who waits on the fd must be told",
+        {
+            f"{module}:{name}": f"green.os:{name}"
+            for name in ("close", "closerange", "dup2")
+            for module in ("os", "posix")
+        },
+    ),
+    *_rows(
+        "os",
+        "by name",
+        "a C function that waits for a lock on a file",
+        {
+            "os:lockf": "green.fcntl:os_lockf",
+            "posix:lockf": "green.fcntl:os_lockf",
+            "fcntl:flock": "green.fcntl:flock",
+            "fcntl:lockf": "green.fcntl:lockf",
+            "fcntl:fcntl": "green.fcntl:fcntl",
+        },
+    ),
+)
+
+_FILES = (
+    *_rows(
+        "files",
+        "by name",
+        "makes files whose C code waits",
+        {"builtins:open": "green.files:open", "io:open": "green.files:open"},
+    ),
+    *_rows(
+        "files",
+        "by name",
+        "a C type that waits; isinstance() holds for its own objects too",
+        {
+            f"io:{name}": f"green.files:{name}"
+            for name in (
+                "FileIO",
+                "BufferedReader",
+                "BufferedWriter",
+                "BufferedRandom",
+                "BufferedRWPair",
+            )
+        },
+    ),
+    *_rows(
+        "files",
+        "by name",
+        "a C function that waits for a terminal",
+        {"builtins:input": "green.files:input"},
+    ),
+    *_rows(
+        "files",
+        "hook",
+        "stdin, stdout and stderr exist already: their waits are replaced on the objects",
+        {"sys:": "green.files:green_std_streams"},
+        around=True,
+    ),
+)
+
+TABLE: tuple[Row, ...] = (
+    *_THREADS,
+    *_QUEUE,
+    *_TIME,
+    *_SELECT,
+    *_SOCKET,
+    *_DNS,
+    *_OS,
+    *_FILES,
+)

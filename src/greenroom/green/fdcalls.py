@@ -1,0 +1,56 @@
+"""Uncompiled twin of fdcalls.pyx, on os.preadv and os.pwritev.                  layer: green"""
+
+import errno
+import os
+import stat
+from typing import Any
+
+__all__ = ["more_on_disk", "try_read", "try_readinto", "try_write"]
+
+_CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
+
+# Taken now, before patching.
+_preadv, _pwritev, _NOWAIT = os.preadv, os.pwritev, os.RWF_NOWAIT
+
+
+def try_read(fd: int, size: int, offset: int = -1) -> bytes | int:
+    """Read as os.read does, or at an offset as os.pread does."""
+    if size < 0:
+        return errno.EINVAL
+    buffer = bytearray(size)
+    try:
+        got = _preadv(fd, [buffer], offset, _NOWAIT)
+    except OSError as error:
+        if error.errno not in _CANNOT_TELL:
+            raise
+        return error.errno
+    del buffer[got:]
+    return bytes(buffer)
+
+
+def more_on_disk(fd: int, offset: int = -1) -> bool:
+    """Return whether fd is a regular file with more at offset, or at its own position."""
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        return False
+    return (os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset) < info.st_size
+
+
+def try_readinto(fd: int, buffer: Any) -> int:
+    """Read into a writable buffer. Returns how many bytes, or the errno, negative."""
+    try:
+        return _preadv(fd, [buffer], -1, _NOWAIT)
+    except OSError as error:
+        if error.errno not in _CANNOT_TELL:
+            raise
+        return -error.errno
+
+
+def try_write(fd: int, data: Any) -> int:
+    """Write as os.write does. Returns how many bytes were taken, or the errno, negative."""
+    try:
+        return _pwritev(fd, [data], -1, _NOWAIT)
+    except OSError as error:
+        if error.errno not in _CANNOT_TELL:
+            raise
+        return -error.errno

@@ -1,0 +1,116 @@
+# cython: language_level=3
+"""Reads and writes of any fd that do not wait, in C.                            layer: green
+
+preadv2(2) and pwritev2(2) with RWF_NOWAIT, at the file's own position: the only way to ask one call
+not to block, as MSG_DONTWAIT does for sockets. Supported by pipes and FIFOs (Linux 6.4), sockets,
+eventfds and the like, and for reading by the file systems of disks; not by terminals, tmpfs and
+overlayfs. O_NONBLOCK would do for more, but it belongs to the open file, which child processes
+share. A call that cannot be tried answers with an errno, and fdio.py knows what to do.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EOPNOTSUPP, ESPIPE, errno
+from posix.stat cimport S_ISREG, fstat, struct_stat
+from posix.types cimport off_t
+from posix.unistd cimport SEEK_CUR, lseek
+
+cdef extern from *:
+    """
+    #define _GNU_SOURCE
+    #include <sys/uio.h>
+    #ifndef RWF_NOWAIT
+    #define RWF_NOWAIT 0x00000008
+    #endif
+    """
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    Py_ssize_t preadv2(int fd, const iovec *parts, int count, off_t offset, int flags) nogil
+    Py_ssize_t pwritev2(int fd, const iovec *parts, int count, off_t offset, int flags) nogil
+    int RWF_NOWAIT
+
+cdef extern from "Python.h":
+    object PyErr_SetFromErrno(object type)
+    int PyErr_CheckSignals() except -1
+
+cdef Py_ssize_t LONG = 1 << 16  # bytes from which a copy is worth giving back the GIL
+
+
+cdef Py_ssize_t read_once(int fd, char *where, Py_ssize_t size, off_t offset) except -2:
+    """preadv2(2) once; -1 and errno if it cannot tell without waiting."""
+    cdef iovec part
+    cdef Py_ssize_t got
+    part.iov_base = where
+    part.iov_len = size
+    while True:
+        if size < LONG:
+            got = preadv2(fd, &part, 1, offset, RWF_NOWAIT)
+        else:
+            with nogil:
+                got = preadv2(fd, &part, 1, offset, RWF_NOWAIT)
+        if got >= 0 or errno in (EAGAIN, EOPNOTSUPP, EINVAL, ENOSYS, ESPIPE):
+            return got
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+        PyErr_CheckSignals()
+
+
+cpdef object try_read(int fd, Py_ssize_t size, off_t offset=-1):
+    """Read as os.read does, or at an offset as os.pread does.
+
+    Returns the bytes, or the errno of a call that cannot tell at once. A regular file that has only
+    a part of it in memory gives that part: see more_on_disk().
+    """
+    cdef Py_ssize_t got
+    if size < 0:
+        return EINVAL
+    data = PyBytes_FromStringAndSize(NULL, size)
+    got = read_once(fd, PyBytes_AS_STRING(data), size, offset)
+    if got < 0:
+        return errno
+    return data if got == size else data[:got]
+
+
+cpdef bint more_on_disk(int fd, off_t offset=-1):
+    """Return whether fd is a regular file with more at offset, or at its own position."""
+    cdef struct_stat info
+    return (
+        fstat(fd, &info) == 0
+        and S_ISREG(info.st_mode)
+        and (lseek(fd, 0, SEEK_CUR) if offset < 0 else offset) < info.st_size
+    )
+
+
+cpdef Py_ssize_t try_readinto(int fd, object buffer) except -1000:
+    """Read into a writable buffer. Returns how many bytes, or the errno, negative."""
+    cdef Py_buffer view
+    cdef Py_ssize_t got
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    try:
+        got = read_once(fd, <char *>view.buf, view.len, -1)
+        return got if got >= 0 else -errno
+    finally:
+        PyBuffer_Release(&view)
+
+
+cpdef Py_ssize_t try_write(int fd, object data) except -1000:
+    """Write as os.write does. Returns how many bytes were taken, or the errno, negative."""
+    cdef Py_buffer view
+    cdef iovec part
+    cdef Py_ssize_t sent
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        part.iov_base = view.buf
+        part.iov_len = view.len
+        while True:
+            sent = pwritev2(fd, &part, 1, -1, RWF_NOWAIT)
+            if sent >= 0:
+                return sent
+            if errno in (EAGAIN, EOPNOTSUPP, EINVAL, ENOSYS, ESPIPE):
+                return -errno
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            PyErr_CheckSignals()
+    finally:
+        PyBuffer_Release(&view)

@@ -1,0 +1,16 @@
+from greenroom.core cimport scheduler as _scheduler
+from greenroom.core.scheduler cimport Scheduler
+from greenroom.core.waitqueue cimport WaitQueue
+from greenroom.green cimport fdio
+
+cdef double FOREVER
+
+cdef class Turn:
+    cdef object owner
+    cdef Py_ssize_t depth
+    cdef WaitQueue waiters
+
+    cpdef enter(self)
+    cpdef bint take(self, object me) except -1
+    cpdef bint take_or_enlist(self, object me, Scheduler scheduler) except -1
+    cpdef leave(self)
