@@ -34,6 +34,10 @@ COMPILED = [
     "green/fdcalls.pyx",
     "green/fdio.py",
     "green/files.py",
+    "green/opening.py",
+    "green/os.py",
+    "green/fcntl.py",
+    "green/time.py",
 ]
 
 

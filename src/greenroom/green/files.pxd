@@ -1,5 +1,8 @@
+cimport cython
+
 from greenroom.core cimport scheduler as _scheduler
 from greenroom.core.scheduler cimport Scheduler
+from greenroom.core.task cimport Task
 from greenroom.core.waitqueue cimport WaitQueue
 from greenroom.green cimport fdio
 
@@ -13,4 +16,5 @@ cdef class Turn:
     cpdef enter(self)
     cpdef bint take(self, object me) except -1
     cpdef bint take_or_enlist(self, object me, Scheduler scheduler) except -1
+    @cython.locals(waiter=Task)
     cpdef leave(self)

@@ -1,4 +1,4 @@
-"""open() and the classes of io, whose waits park.                               layer: green
+"""The classes of io, whose waits park.                                          layer: green
 
 The standard library's own C classes, with two things changed:
 - FileIO makes its system calls through fdio.py, so it parks where they would wait.
@@ -15,17 +15,14 @@ objects themselves do what the subclasses do for others.
 """
 
 import _io
-import builtins
-import errno
+import atexit
 import functools
 import io
 import os
 import stat
-import sys
 from collections.abc import Callable
 from typing import Any
 
-from greenroom import _originals
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
 from greenroom.core.scheduler import Scheduler
@@ -39,7 +36,6 @@ _Reader = _io.BufferedReader
 _Writer = _io.BufferedWriter
 _Random = _io.BufferedRandom
 _Pair = _io.BufferedRWPair
-_input = builtins.input
 
 # Taken now: a lookup on the type at each call would cost as much as the call.
 _file_readable, _file_writable, _fileno = _FileIO.readable, _FileIO.writable, _FileIO.fileno
@@ -149,7 +145,7 @@ class Turn:
         me = _scheduler.current_owner()
         if not self.take(me):
             scheduler = _scheduler.get()
-            while not self.take_or_enlist(me, scheduler):
+            if not self.take_or_enlist(me, scheduler):
                 scheduler.wait()
 
     def take(self, me: object) -> bool:
@@ -164,15 +160,22 @@ class Turn:
         """Take the turn, or stand in the queue: then only scheduler.wait() may follow."""
         if self.take(me):
             return True
+        scheduler.current.value = me
         scheduler.enlist(self.waiters, "its turn on a buffered file", FOREVER)
         return False
 
     def leave(self) -> None:
-        """Give the turn back; the first who waits tries again."""
+        """Give the turn to the first who waits; a task that goes on writing must not overtake."""
         self.depth -= 1
         if self.depth == 0:
-            self.owner = None
-            _scheduler.wake_first(self.waiters)
+            waiter = self.waiters.head
+            if waiter is None:
+                self.owner = None
+            else:
+                self.owner = waiter.value
+                waiter.value = None
+                self.depth = 1
+                _scheduler.unpark(waiter)
 
     @property
     def taken(self) -> bool:
@@ -209,9 +212,9 @@ class BufferedReader(_Reader, metaclass=_Kind):
 
     c_class = _Reader
 
-    def __init__(self, raw: Any, buffer_size: int = io.DEFAULT_BUFFER_SIZE) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._turn = Turn()
-        _Reader.__init__(self, raw, buffer_size)
+        _Reader.__init__(self, *args, **kwargs)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read size bytes, all if it is negative or None."""
@@ -259,9 +262,9 @@ class BufferedWriter(_Writer, metaclass=_Kind):
 
     c_class = _Writer
 
-    def __init__(self, raw: Any, buffer_size: int = io.DEFAULT_BUFFER_SIZE) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._turn = Turn()
-        _Writer.__init__(self, raw, buffer_size)
+        _Writer.__init__(self, *args, **kwargs)
 
     def write(self, data: Any, /) -> int:
         """Write data; it may stay in the buffer."""
@@ -290,9 +293,9 @@ class BufferedRandom(_Random, metaclass=_Kind):
 
     c_class = _Random
 
-    def __init__(self, raw: Any, buffer_size: int = io.DEFAULT_BUFFER_SIZE) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._turn = Turn()
-        _Random.__init__(self, raw, buffer_size)
+        _Random.__init__(self, *args, **kwargs)
 
     read = in_turn(_Random.read)
     read1 = in_turn(_Random.read1)
@@ -313,12 +316,10 @@ class BufferedRWPair(_Pair, metaclass=_Kind):
 
     c_class = _Pair
 
-    def __init__(
-        self, reader: Any, writer: Any, buffer_size: int = io.DEFAULT_BUFFER_SIZE, /
-    ) -> None:
+    def __init__(self, *args: Any) -> None:
         self._read_turn = Turn()
         self._write_turn = Turn()
-        _Pair.__init__(self, reader, writer, buffer_size)
+        _Pair.__init__(self, *args)
 
     read = in_turn(_Pair.read, "_read_turn")
     read1 = in_turn(_Pair.read1, "_read_turn")
@@ -338,119 +339,34 @@ def _send_out(file: Any) -> None:
             pass  # there is no fd below
 
 
-def open(
-    file: Any,
-    mode: str = "r",
-    buffering: int = -1,
-    encoding: str | None = None,
-    errors: str | None = None,
-    newline: str | None = None,
-    closefd: bool = True,
-    opener: Any = None,
-) -> Any:
-    """As the built-in open(), of the same arguments. The file's waits park.
-
-    Raises    as the built-in does
-    Switches  only for a FIFO whose other end nobody has opened
-    """
-    if (
-        not isinstance(mode, str)
-        or not isinstance(buffering, int)
-        or not _is_good_mode(mode)
-        or ("b" in mode and not (encoding is errors is newline is None))
-        or (buffering == 0 and "b" not in mode)
-        or (buffering == 1 and "b" in mode)
-    ):
-        # The original has a word to say about it.
-        return _originals.open(file, mode, buffering, encoding, errors, newline, closefd, opener)
-    if not isinstance(file, int):
-        file = os.fspath(file)
-    text = "b" not in mode
-    result: Any = FileIO(file, mode.replace("b", "").replace("t", ""), closefd, opener)
-    try:
-        line_buffering = False
-        if buffering == 1 or (buffering < 0 and result.isatty()):
-            buffering = -1
-            line_buffering = True
-        if buffering < 0:
-            buffering = result._blksize
-        if buffering == 0:
-            return result
-        if "+" in mode:
-            result = BufferedRandom(result, buffering)
-        elif "r" in mode:
-            result = BufferedReader(result, buffering)
-        else:
-            result = BufferedWriter(result, buffering)
-        if text:
-            if encoding is None:
-                encoding = io.text_encoding(None)
-            result = io.TextIOWrapper(result, encoding, errors, newline, line_buffering)
-            result.mode = mode
-        return result
-    except BaseException:
-        result.close()
-        raise
-
-
-def _is_good_mode(mode: str) -> bool:
-    letters = set(mode)
-    return (
-        len(letters) == len(mode)
-        and letters <= set("rwaxbt+")
-        and len(letters & set("rwax")) == 1
-        and not letters >= {"b", "t"}
-    )
-
-
-def input(prompt: object = "", /) -> str:
-    """As the built-in input(). Switches until a line has come.
-
-    On a terminal the prompt is written and the wait parks; the built-in, with GNU readline if that
-    is loaded, then takes the line, which is there.
-    """
-    try:
-        on_terminal = (
-            sys.stdin.fileno() == 0 and os.isatty(0) and sys.stdout.fileno() == 1 and os.isatty(1)
-        )
-    except (AttributeError, OSError, ValueError):
-        on_terminal = False
-    if not on_terminal or not _scheduler.can_wait():
-        return _input(prompt)
-    sys.stdout.write(str(prompt))
-    sys.stdout.flush()
-    fdio.wait_for(0, False, errno.EOPNOTSUPP)
-    return _input()
-
-
 def green_std_streams(module: Any) -> Callable[[], None]:
-    """Make sys.stdin, stdout and stderr park, where they are pipes, terminals or sockets."""
-    changed: list[tuple[Any, list[str]]] = []
+    """Make sys.stdin, stdout and stderr park."""
+    changed: list[tuple[Any, tuple[str, ...]]] = []
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(module, name, None)
         buffer = getattr(stream, "buffer", None)
-        raw = getattr(buffer, "raw", None)
-        if type(raw) is not _FileIO or type(buffer) not in (_Reader, _Writer):
+        raw = getattr(buffer, "raw", buffer)  # unbuffered (python -u), there is none in between
+        if type(raw) is not _FileIO:
             continue  # None, or an object of the program's own
-        try:
-            if fdio.on_disk(os.fstat(raw.fileno())):
-                continue
-        except (OSError, ValueError):
-            continue  # closed
-        turn = Turn()
-        methods = _READER_METHODS if type(buffer) is _Reader else _WRITER_METHODS
-        for method in methods:
-            setattr(buffer, method, _bound_in_turn(getattr(buffer, method), turn))
-        changed.append((buffer, list(methods)))
+        if type(buffer) in (_Reader, _Writer):
+            turn = Turn()
+            names = _READER_METHODS if type(buffer) is _Reader else _WRITER_METHODS
+            for method in names:
+                setattr(buffer, method, _bound_in_turn(getattr(buffer, method), turn))
+            changed.append((buffer, names))
         for method in _RAW_METHODS:
             setattr(raw, method, functools.partial(vars(FileIO)[method], raw))
-        changed.append((raw, list(_RAW_METHODS)))
+        changed.append((raw, _RAW_METHODS))
 
     def undo() -> None:
         for thing, names in changed:
             for name in names:
                 delattr(thing, name)
+        changed.clear()
+        atexit.unregister(undo)
 
+    # While the interpreter takes down its modules, finalizers may still print.
+    atexit.register(undo)
     return undo
 
 
@@ -469,5 +385,8 @@ def _bound_in_turn(method: Callable[..., Any], turn: Turn) -> Callable[..., Any]
 
     return call
 
+
+for _class in (FileIO, BufferedReader, BufferedWriter, BufferedRandom, BufferedRWPair):
+    _class.__module__ = "io"  # whose names they are bound to
 
 atomic(Turn, "take", "take_or_enlist", "leave")

@@ -301,6 +301,13 @@ _OS = (
     ),
     *_rows(
         "os",
+        "hook",
+        "os.supports_dir_fd names the functions that take a dir_fd",
+        {"os:": "green.os:supports"},
+        around=True,
+    ),
+    *_rows(
+        "os",
         "by name",
         "who waits on the fd must be told",
         {
@@ -328,7 +335,7 @@ _FILES = (
         "files",
         "by name",
         "makes files whose C code waits",
-        {"builtins:open": "green.files:open", "io:open": "green.files:open"},
+        {"builtins:open": "green.opening:open", "io:open": "green.opening:open"},
     ),
     *_rows(
         "files",
@@ -349,7 +356,7 @@ _FILES = (
         "files",
         "by name",
         "a C function that waits for a terminal",
-        {"builtins:input": "green.files:input"},
+        {"builtins:input": "green.opening:input"},
     ),
     *_rows(
         "files",
