@@ -4,7 +4,7 @@ from greenroom.core cimport scheduler as _scheduler
 from greenroom.core.scheduler cimport Scheduler
 from greenroom.core.task cimport Task
 from greenroom.core.waitqueue cimport WaitQueue
-from greenroom.green cimport fdio
+from greenroom.green cimport fdcalls, fdio
 
 cdef double FOREVER
 
@@ -12,6 +12,8 @@ cdef class Turn:
     cdef object owner
     cdef Py_ssize_t depth
     cdef WaitQueue waiters
+    cdef public bint inside
+    cdef readonly WaitQueue outside
 
     cpdef enter(self)
     cpdef bint take(self, object me) except -1

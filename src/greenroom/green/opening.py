@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import sys
+from itertools import permutations
 from typing import Any
 
 from greenroom import _originals
@@ -36,20 +37,19 @@ def open(
     Raises    as the built-in does
     Switches  only for a FIFO whose other end nobody has opened
     """
+    plain = _PLAIN.get(mode) if isinstance(mode, str) else None
+    binary = plain is not None and "b" in mode
     if (
-        not isinstance(mode, str)
+        plain is None
         or not isinstance(buffering, int)
-        or not _is_good_mode(mode)
-        or ("b" in mode and not (encoding is errors is newline is None))
-        or (buffering == 0 and "b" not in mode)
-        or (buffering == 1 and "b" in mode)
+        or (binary and not (encoding is errors is newline is None))
+        or buffering == (1 if binary else 0)
     ):
         # The original has a word to say about it.
         return _originals.open(file, mode, buffering, encoding, errors, newline, closefd, opener)
     if not isinstance(file, int):
         file = os.fspath(file)
-    text = "b" not in mode
-    result: Any = FileIO(file, mode.replace("b", "").replace("t", ""), closefd, opener)
+    result: Any = FileIO(file, plain, closefd, opener)
     try:
         line_buffering = False
         if buffering == 1 or (buffering < 0 and result.isatty()):
@@ -59,13 +59,13 @@ def open(
             buffering = result._blksize
         if buffering == 0:
             return result
-        if "+" in mode:
+        if "+" in plain:
             result = BufferedRandom(result, buffering)
-        elif "r" in mode:
+        elif plain == "r":
             result = BufferedReader(result, buffering)
         else:
             result = BufferedWriter(result, buffering)
-        if text:
+        if not binary:
             if encoding is None:
                 encoding = io.text_encoding(None, _CALLER)
             result = io.TextIOWrapper(result, encoding, errors, newline, line_buffering)
@@ -76,14 +76,14 @@ def open(
         raise
 
 
-def _is_good_mode(mode: str) -> bool:
-    letters = set(mode)
-    return (
-        len(letters) == len(mode)
-        and letters <= set("rwaxbt+")
-        and len(letters & set("rwax")) == 1
-        and not letters >= {"b", "t"}
-    )
+# The modes of open(), in every order of their letters, and what each is for FileIO.
+_PLAIN = {
+    "".join(letters): way + plus
+    for way in "rwax"
+    for plus in ("", "+")
+    for kind in ("", "b", "t")
+    for letters in permutations(way + plus + kind)
+}
 
 
 def input(prompt: object = "", /) -> str:
