@@ -8,7 +8,7 @@ JSON object:
               {"all": [ids]}                    every test of the module, before the first runs
               {"start": id}                     a test begins
               {"test": id, "outcome": …, "text": …}   ok, skip, xfail; fail, error, unexpected
-              {"note": text}                    an error that nobody caught, with the test it fell in
+              {"note": text}                    an error that nobody caught, and in which test
               {"end": seconds}                  the module has been run
   patched   call patch_all() before anything else is imported
   only      None, or the ids to run
