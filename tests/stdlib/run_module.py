@@ -115,6 +115,8 @@ def result_class(unittest):
 
         def stopTest(self, test):
             super().stopTest(test)
+            if sys.exc_info()[1] is not None:
+                return  # KeyboardInterrupt ends the whole run: the parent sees who was running
             outcome, text = self.worst or ("ok", "")
             self.write(test=test.id(), outcome=outcome, text=text)
             self.running = None
@@ -204,7 +206,9 @@ def dump_tasks(signum, frame):
 
     for task in scheduler.get().tasks():
         print(f"{task!r}", file=sys.stderr)
-        traceback.print_stack(report.frame_of(task), file=sys.stderr)
+        frame = report.frame_of(task)
+        if frame is not None:
+            traceback.print_stack(frame, file=sys.stderr)
     sys.stderr.flush()
 
 
