@@ -15,6 +15,7 @@ objects themselves do what the subclasses do for others.
 """
 
 import _io
+import atexit
 import builtins
 import errno
 import functools
@@ -447,10 +448,13 @@ def green_std_streams(module: Any) -> Callable[[], None]:
         changed.append((raw, list(_RAW_METHODS)))
 
     def undo() -> None:
-        for thing, names in changed:
+        while changed:
+            thing, names = changed.pop()
             for name in names:
                 delattr(thing, name)
 
+    # What finalizers print after the interpreter has begun to take modules apart must come out.
+    atexit.register(undo)
     return undo
 
 
