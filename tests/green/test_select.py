@@ -241,6 +241,25 @@ class TestPoll:
         assert expected[0] == "raised"
         assert outcome(select.poll().poll, timeout)[:2] == expected[:2]
 
+    def test_a_second_poll_meanwhile_is_refused_and_a_type_of_its_own_is_not_for_making(self, pair):
+        poll = select.poll()
+        poll.register(pair[0], stdlib.POLLIN)
+        waiting = greenroom.spawn(poll.poll)
+        settle()
+        with pytest.raises(RuntimeError, match="concurrent"):
+            poll.poll()
+        pair[1].sendall(b"x")
+        assert waiting.result()
+        assert poll.poll() == [(pair[0].fileno(), stdlib.POLLIN)]
+        with pytest.raises(TypeError, match="cannot create"):
+            type(poll)()
+
+    def test_a_timeout_beyond_c_is_refused_even_if_something_is_ready(self, pair):
+        poll = select.poll()
+        poll.register(pair[0], stdlib.POLLOUT)
+        with pytest.raises(OverflowError):
+            poll.poll(2**31)
+
 
 class TestEpoll:
     def test_parks_until_an_event(self, pair):

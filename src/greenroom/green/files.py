@@ -414,13 +414,13 @@ def green_std_streams(module: Any) -> Callable[[], None]:
         changed.append((raw, (*_RAW_METHODS, "above", "on_disk")))
 
     def undo() -> None:
-        for thing, names in changed:
+        while changed:
+            thing, names = changed.pop()
             for name in names:
                 delattr(thing, name)
-        changed.clear()
         atexit.unregister(undo)
 
-    # While the interpreter takes down its modules, finalizers may still print.
+    # What finalizers print after the interpreter has begun to take modules apart must come out.
     atexit.register(undo)
     return undo
 

@@ -61,14 +61,14 @@ def select(
 
     timeout   seconds, None = for ever
     """
-    rlist, wlist, xlist = list(rlist), list(wlist), list(xlist)
+    if timeout is not None and timeout < 0:
+        raise ValueError("timeout must be non-negative")
+    # A list is given as it is, for a fileno() may change it; an iterator is used up by one look.
+    rlist, wlist, xlist = (
+        things if isinstance(things, list) else list(things) for things in (rlist, wlist, xlist)
+    )
     found = _select(rlist, wlist, xlist, 0)
-    if timeout is not None:
-        if timeout < 0:
-            raise ValueError("timeout must be non-negative")
-        if timeout == 0:
-            return found
-    if any(found):
+    if timeout == 0 or any(found):
         return found
     deadline = _scheduler.get().deadline_after(timeout)
     masks: dict[int, int] = {}
@@ -97,12 +97,28 @@ def select_of_selector(
     return select(rlist, wlist, [], timeout)
 
 
-class poll:
-    """select.poll() whose poll() parks."""
+def poll() -> "Poll":
+    """Return an object to watch fds with. Never switches."""
+    self = object.__new__(Poll)
+    self._poll = _poll()
+    self._masks = {}
+    self._polling = False
+    return self
 
-    def __init__(self) -> None:
-        self._poll = _poll()
-        self._masks: dict[int, int] = {}
+
+poll_of_selector = staticmethod(poll)  # in a class, where a function would become a method
+
+
+class Poll:
+    """What poll() returns: its poll() parks."""
+
+    _poll: Any
+    _masks: dict[int, int]
+    _polling: bool
+
+    def __new__(cls) -> "Poll":
+        """Made by poll() alone, as in the standard library."""
+        raise TypeError(f"cannot create '{cls.__module__}.{cls.__name__}' instances")
 
     def register(
         self, fd: Any, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT
@@ -126,13 +142,24 @@ class poll:
 
         timeout   milliseconds, None or negative = for ever
         """
+        if timeout is not None and timeout > _LONGEST_MS:
+            raise OverflowError("timeout is too large")
+        if self._polling:
+            raise RuntimeError("concurrent poll() invocation")
         found = self._poll.poll(0)
         if found or timeout == 0:
             return found
-        if timeout is not None and timeout > _LONGEST_MS:
-            raise OverflowError("timeout is too large")
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
         deadline = _scheduler.get().deadline_after(seconds)
+        self._polling = True
+        try:
+            return self._park(deadline)
+        finally:
+            self._polling = False
+
+    def _park(self, deadline: float) -> list[tuple[int, int]]:
+        """Wait until poll(2) finds something, or until deadline."""
+        found: list[tuple[int, int]] = []
         epoll = _watch(self._masks)  # POLLIN … POLLHUP have the values of EPOLLIN … EPOLLHUP
         if epoll is None:
             return self._poll.poll(0)
@@ -192,12 +219,12 @@ class epoll:
 
         timeout   seconds, None or negative = for ever
         """
+        if timeout is not None and timeout * 1000 > _LONGEST_MS:
+            raise OverflowError("timeout is too large")
         found = self._epoll.poll(0, maxevents)
         if found or timeout == 0:
             return found
         deadline = FOREVER
-        if timeout is not None and timeout * 1000 > _LONGEST_MS:
-            raise OverflowError("timeout is too large")
         if timeout is not None and timeout >= 0:
             deadline = _scheduler.get().deadline_after(timeout)
         while not found and _park_on(self._epoll, deadline):

@@ -197,6 +197,13 @@ _QUEUE = _rows(
     {"_queue:SimpleQueue": "sync.queue:SimpleQueue", "queue:SimpleQueue": "sync.queue:SimpleQueue"},
 )
 
+_QUEUE_ERRORS = _rows(
+    "queue",
+    "by name",
+    "a second import of _queue would make another class than SimpleQueue raises",
+    {"_queue:Empty": "sync.queue_errors:Empty"},
+)
+
 _TIME = _rows("time", "by name", "a C function that waits", {"time:sleep": "green.time:sleep"})
 
 _SELECT = (
@@ -216,7 +223,7 @@ _SELECT = (
         "the class took the C function or type when selectors was imported",
         {
             "selectors:SelectSelector._select": "green.select:select_of_selector",
-            "selectors:PollSelector._selector_cls": "green.select:poll",
+            "selectors:PollSelector._selector_cls": "green.select:poll_of_selector",
             "selectors:EpollSelector._selector_cls": "green.select:epoll",
         },
     ),
@@ -369,6 +376,7 @@ _FILES = (
 
 TABLE: tuple[Row, ...] = (
     *_THREADS,
+    *_QUEUE_ERRORS,
     *_QUEUE,
     *_TIME,
     *_SELECT,
