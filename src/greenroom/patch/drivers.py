@@ -16,6 +16,7 @@ does not go on there and hold its locks. psycopg's connection is then usable; ps
 connection whose wait has raised.
 """
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,7 @@ from greenroom import _config
 from greenroom.core import offload
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
-from greenroom.errors import Cancelled
+from greenroom.errors import Cancelled, Timeout
 from greenroom.sync.timeout import timeout
 
 Undo = Callable[[], None]
@@ -108,7 +109,7 @@ def install_psycopg2(psycopg2: Any) -> Undo | None:
         return None
     connect = psycopg2._connect
     extensions.set_wait_callback(_callback(psycopg2))
-    psycopg2._connect = _resolving(connect, psycopg2)
+    psycopg2._connect = _connecting(connect, psycopg2)
 
     def undo() -> None:
         extensions.set_wait_callback(None)
@@ -147,18 +148,38 @@ def _callback(psycopg2: Any) -> Callable[[Any], None]:
     return wait_or_cancel
 
 
-def _resolving(connect: Callable[..., Any], psycopg2: Any) -> Callable[..., Any]:
-    """Wrap psycopg2's connect: look host names up first, for libpq would do so in C."""
+def _connecting(connect: Callable[..., Any], psycopg2: Any) -> Callable[..., Any]:
+    """Wrap psycopg2's connect: two things that libpq does only in its blocking form, or in C.
 
-    def connect_to_addresses(dsn: str, *args: Any, **kwargs: Any) -> Any:
+    Host names are looked up first, and connect_timeout is kept.
+    """
+
+    def green_connect(dsn: str, *args: Any, **kwargs: Any) -> Any:
         params = psycopg2.extensions.parse_dsn(dsn)
+        seconds = _connect_timeout(params)
         if params.get("host") and not params.get("hostaddr"):
             found = _addresses(params["host"], params.get("port", ""), psycopg2)
             if found:
                 dsn = psycopg2.extensions.make_dsn(dsn, **found)
-        return connect(dsn, *args, **kwargs)
+                # It is for each address; here for all of them together.
+                seconds = seconds and seconds * len(found["hostaddr"].split(","))
+        try:
+            with timeout(seconds):
+                return connect(dsn, *args, **kwargs)
+        except Timeout as error:
+            raise psycopg2.OperationalError("timeout expired") from error
 
-    return connect_to_addresses
+    return green_connect
+
+
+def _connect_timeout(params: dict[str, str]) -> float | None:
+    """Return the connect_timeout of a connection's parameters in seconds, None if there is none."""
+    text = params.get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT", "")
+    try:
+        seconds = int(text)
+    except ValueError:
+        return None  # libpq says what is wrong
+    return max(seconds, 2) if seconds > 0 else None  # libpq knows no shorter one
 
 
 def _addresses(host: str, port: str, psycopg2: Any) -> dict[str, str]:
