@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -141,12 +142,6 @@ def script() -> RunProgram:
         return lines(run_child(code, *args, env=environment()))
 
     return run
-
-
-def dedent(code: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(code)
 
 
 def environment() -> dict[str, str]:

@@ -1,5 +1,7 @@
 """requests, urllib3 and httpx against a slow server on real threads."""
 
+from textwrap import dedent
+
 import pytest
 
 from .conftest import need
@@ -41,8 +43,6 @@ GET = {
 
 
 def code(client, rest):
-    from textwrap import dedent
-
     return dedent(GET[client]) + dedent(rest)
 
 

@@ -1,5 +1,7 @@
 """psycopg 3 and psycopg2 against PostgreSQL: both wait in C, and are green by patch/drivers.py."""
 
+from textwrap import dedent
+
 import pytest
 
 from .conftest import need
@@ -28,8 +30,6 @@ STARTS = {
 
 
 def code(driver, rest, start="after"):
-    from textwrap import dedent
-
     return STARTS[start].format(driver=driver) + HELPERS + dedent(rest)
 
 
@@ -212,13 +212,13 @@ def test_host_names_are_looked_up_by_tasks(driver, postgres, script):
             print("1 1\\n2 2")
         try:
             driver.connect(host="no.such.host.invalid", user="x", dbname="x")
-        except driver.OperationalError as error:
-            print("no.such.host.invalid" in str(error), asked[-1])
+        except driver.OperationalError:
+            print(asked[-1])
     """
     assert script(code(driver, rest), postgres) == [
         "1 1",
         "2 2",
-        "True no.such.host.invalid",
+        "no.such.host.invalid",
     ]
 
 

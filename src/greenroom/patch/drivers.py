@@ -44,7 +44,8 @@ def _limit() -> timeout:
 def install_psycopg(psycopg: Any) -> Undo | None:
     """Let psycopg's connections park the task. Returns what undoes it, None if it was done.
 
-    Host names are psycopg's own matter: it asks socket.getaddrinfo, and gives libpq the addresses.
+    Host names are psycopg's own matter: from 3.2 on it asks socket.getaddrinfo and gives libpq the
+    addresses; before, libpq looks them up in C.
     """
     waiting, connection = psycopg.waiting, psycopg.Connection
     if hasattr(connection.wait, "around"):
