@@ -20,6 +20,7 @@ from greenroom.sync.condition import Barrier, Condition
 from greenroom.sync.event import Event, Result
 from greenroom.sync.lock import BoundedSemaphore, Lock, RLock, Semaphore
 from greenroom.sync.queue import LifoQueue, PriorityQueue, Queue, SimpleQueue
+from greenroom.sync.threadpool import ThreadPool, to_thread
 from greenroom.sync.timeout import timeout
 from greenroom.sync.wait import as_completed, joinall, wait
 
@@ -45,6 +46,7 @@ __all__ = [
     "SimpleQueue",
     "Task",
     "TaskKilled",
+    "ThreadPool",
     "Timeout",
     "as_completed",
     "current",
@@ -57,6 +59,7 @@ __all__ = [
     "sleep",
     "spawn",
     "timeout",
+    "to_thread",
     "unpatch_all",
     "wait",
 ]

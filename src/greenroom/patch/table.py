@@ -13,7 +13,7 @@ then is the module that holds the replacement imported too. docs/patching.md sho
 import sys
 from collections.abc import Iterator, Mapping
 
-PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files")
+PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "drivers")
 
 
 class Row:
@@ -374,6 +374,17 @@ _FILES = (
     ),
 )
 
+_DRIVERS = _rows(
+    "drivers",
+    "hook",
+    "a database driver that waits in C",
+    {
+        "psycopg2:": "patch.drivers:install_psycopg2",
+        "psycopg:": "patch.drivers:install_psycopg",
+    },
+    around=True,
+)
+
 TABLE: tuple[Row, ...] = (
     *_THREADS,
     *_QUEUE_ERRORS,
@@ -384,4 +395,5 @@ TABLE: tuple[Row, ...] = (
     *_DNS,
     *_OS,
     *_FILES,
+    *_DRIVERS,
 )
