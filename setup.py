@@ -31,6 +31,7 @@ COMPILED = [
     "sync/queue.py",
     "sync/wait.py",
     "green/fastsocket.pyx",
+    "green/connection.py",
 ]
 
 
