@@ -32,6 +32,7 @@ COMPILED = [
     "sync/wait.py",
     "green/fastsocket.pyx",
     "green/connection.py",
+    "green/fastssl.pyx",
 ]
 
 

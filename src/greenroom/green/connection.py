@@ -22,16 +22,19 @@ class Connection:
     writing     a task has the turn to write, and may be parked in the middle of it
     writers     tasks that wait for their turn
     unfinished  None, or what the next write must begin with: a write of it was cut short
+    reads_only  the last read brought something, so that the next needs nothing of OpenSSL but what
+                the peer sends: there is no handshake to begin, no answer half sent
     """
 
     handle: Any
     writing: bool
     writers: WaitQueue
     unfinished: "bytes | None"
+    reads_only: bool
 
     def __init__(self, handle: object) -> None:
         self.handle = handle
-        self.writing = False
+        self.writing = self.reads_only = False
         self.writers = WaitQueue()
         self.unfinished = None
 

@@ -156,11 +156,12 @@ def park(sock: Any, write: bool, deadline: float, what: str) -> None:
 
 def read(sock: Any, len: int = 1024, buffer: Any = None) -> Any:
     """Read decrypted bytes: return them, or with a buffer how many. Switches if none has come."""
-    sslobj = sock._sslobj
     timeout = _gettimeout(sock)
+    if timeout != 0:
+        _scheduler.get().spend_budget()
+    sslobj = sock._sslobj
     if sslobj is None or timeout == 0:
         return _read(sock, len, buffer)
-    _scheduler.get().spend_budget()
     args = (len,) if buffer is None else (len, buffer)
     try:
         # sslobj, not sock._sslobj: shutdown() takes that away from a reader it is to wake.
@@ -201,10 +202,12 @@ def write(sock: Any, data: Any) -> int:
     Raises    SSLError: a write of other data was cut short before, so the connection is of no use
     Switches  if there is no room, or another task writes
     """
+    timeout = _gettimeout(sock)
+    if timeout != 0:
+        _scheduler.get().spend_budget()
     sslobj = sock._sslobj
     if sslobj is None:
         return _write(sock, data)
-    timeout = _gettimeout(sock)
     connection = connection_of(sock)
     with memoryview(data) as view:
         if timeout == 0:
@@ -216,13 +219,18 @@ def write(sock: Any, data: Any) -> int:
             check_unfinished(sock, connection, view)
             count: int = sslobj.write(data)
             return count
-        _scheduler.get().spend_budget()
         deadline = begin_writing(sock, sslobj, connection, timeout)
         try:
             check_unfinished(sock, connection, view)
             return write_all(sock, sslobj, connection, view, timeout, deadline)
         finally:
             connection.end()
+
+
+def write_on(sock: Any, sslobj: Any, connection: Connection, data: Any) -> int:
+    """Go on with a write that was tried and has to wait, having the turn to write."""
+    with memoryview(data) as view:
+        return write_part(sock, sslobj, connection, view, _gettimeout(sock), -1.0)
 
 
 def send(sock: Any, data: Any, flags: int = 0) -> int:
@@ -368,7 +376,6 @@ def unwrap(sock: Any) -> Any:
 
 def _with_turn(sock: Any, sslobj: Any, timeout: float | None, what: str, method: str) -> None:
     """Call a method of the C object that writes, having the turn to."""
-    _scheduler.get().spend_budget()
     connection = connection_of(sock)
     deadline = begin_writing(sock, sslobj, connection, timeout)
     try:

@@ -3,20 +3,24 @@
 The names are those of ssl.SSLSocket; _wrap_socket is ssl.SSLContext's.
 """
 
-from greenroom.green import sslcalls
+from typing import Any
+
+from greenroom.green import fastsocket, fastssl, sslcalls
+
+_fast: Any = fastssl if fastsocket.usable() else sslcalls
 
 _wrap_socket = sslcalls.wrap_socket
 detach = sslcalls.detach
 do_handshake = sslcalls.do_handshake
-read = sslcalls.read
-recv = sslcalls.recv
-recv_into = sslcalls.recv_into
-send = sslcalls.send
-sendall = sslcalls.sendall
+read = _fast.read
+recv = _fast.recv
+recv_into = _fast.recv_into
+send = _fast.send
+sendall = _fast.sendall
 setblocking = sslcalls.setblocking
 settimeout = sslcalls.settimeout
 unwrap = sslcalls.unwrap
-write = sslcalls.write
+write = _fast.write
 
 METHODS = (
     "detach",
