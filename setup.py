@@ -38,6 +38,8 @@ COMPILED = [
     "green/os.py",
     "green/fcntl.py",
     "green/time.py",
+    "green/connection.py",
+    "green/fastssl.pyx",
 ]
 
 

@@ -27,26 +27,7 @@ cdef extern from *:
     """
     #include <netinet/in.h>
     #include <sys/socket.h>
-
-    /* SAFETY: the head of PySocketSockObject (Modules/socketmodule.h), the same in 3.11 to 3.14.
-     * Read under the GIL, while a reference to the object is held; never written. */
-    typedef struct {
-        PyObject_HEAD
-        int sock_fd;
-        int sock_family;
-        int sock_type;
-        int sock_proto;
-        void *errorhandler;
-        long long sock_timeout;         /* nanoseconds, negative: none */
-    } GreenroomSocket;
     """
-    ctypedef struct GreenroomSocket:
-        int sock_fd
-        int sock_family
-        int sock_type
-        int sock_proto
-        long long sock_timeout
-
     Py_ssize_t c_recv "recv"(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t c_send "send"(int fd, const void *buffer, size_t size, int flags) nogil
     int MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
@@ -85,7 +66,7 @@ def usable() -> bool:
         probe.close()
 
 
-cdef inline GreenroomSocket *struct_of(object sock) except NULL:
+cdef GreenroomSocket *struct_of(object sock) except NULL:
     if not PyObject_TypeCheck(sock, SocketType):
         raise TypeError(f"expected a socket, not {type(sock).__name__!r}")
     return <GreenroomSocket *><void *>sock

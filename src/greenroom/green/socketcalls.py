@@ -49,6 +49,7 @@ _sendmsg = _Socket.sendmsg
 _sendto = _Socket.sendto
 _gettimeout = _Socket.gettimeout
 _fileno = _Socket.fileno
+_get_blocking = os.get_blocking
 _set_blocking = os.set_blocking
 _sendfile = os.sendfile
 
@@ -57,7 +58,7 @@ def _without_timeout(sock: Any, timeout: float | None, call: Callable[[Any], Any
     """Return call(handle): handle is a C socket object on the fd of sock that has no timeout."""
     if timeout is None:
         return call(sock)
-    fd = _fd(sock)
+    fd = fd_of(sock)
     if _socket.getdefaulttimeout() is not None:
         # A new object would start with the default timeout, and to take it away would make the fd
         # blocking. Rare enough to do it the slow way.
@@ -77,7 +78,7 @@ def _without_timeout(sock: Any, timeout: float | None, call: Callable[[Any], Any
         _detach(handle)  # the fd is not the handle's to close
 
 
-def _fd(sock: Any) -> int:
+def fd_of(sock: Any) -> int:
     """Return the fd of sock; OSError with EBADF if it is closed."""
     fd: int = _fileno(sock)
     if fd < 0:
@@ -111,7 +112,7 @@ def _retry(sock: Any, write: bool, call: Callable[[Any], Any]) -> Any:
             return result
         if deadline < 0:
             deadline = _deadline(timeout)
-        fd = _fd(sock)
+        fd = fd_of(sock)
         state = _scheduler.get().poller.state(fd)
         if write:
             state.writable = False
@@ -160,7 +161,7 @@ def accept_fd(sock: Any) -> tuple[int, Any]:
     scheduler.spend_budget()
     told = False
     while True:
-        fd = _fd(sock)
+        fd = fd_of(sock)
         if timeout is None:
             _set_blocking(fd, False)  # each time: settimeout() may have undone it
         try:
@@ -189,7 +190,7 @@ def connect(sock: Any, address: Any) -> None:
         return _connect(sock, address)
     deadline = _deadline(timeout)
     address = resolver.numeric_address(sock, address)
-    fd = _fd(sock)
+    fd = fd_of(sock)
     _scheduler.new_fd(fd, True)  # an unconnected socket reports a hang-up: forget it
     try:
         _start_connect(sock, address, timeout, fd)
@@ -218,11 +219,14 @@ def _start_connect(sock: Any, address: Any, timeout: float | None, fd: int) -> N
     if timeout is not None:
         _without_timeout(sock, timeout, lambda handle: _connect(handle, address))
         return
-    _set_blocking(fd, False)
+    blocks = _get_blocking(fd)  # not under TLS
+    if blocks:
+        _set_blocking(fd, False)
     try:
         _connect(sock, address)
     finally:
-        _set_blocking(fd, True)
+        if blocks:
+            _set_blocking(fd, True)
 
 
 def _connect_later(sock: Any, address: Any, timeout: float | None, deadline: float) -> None:
@@ -235,7 +239,7 @@ def _connect_later(sock: Any, address: Any, timeout: float | None, deadline: flo
         scheduler.sleep_until(min(scheduler.now() + pause, deadline))
         pause = min(pause * 2, 0.05)
         try:
-            return _start_connect(sock, address, timeout, _fd(sock))
+            return _start_connect(sock, address, timeout, fd_of(sock))
         except BlockingIOError:
             pass
 
@@ -368,7 +372,7 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
                 rest = octets[done:]
                 done += _without_timeout(sock, timeout, lambda s: _send(s, rest, flags | _DONTWAIT))  # noqa: B023
             except BlockingIOError:
-                fd = _fd(sock)
+                fd = fd_of(sock)
                 _scheduler.get().poller.state(fd).writable = False
                 wait_socket(sock, fd, True, deadline)
             if done >= size:

@@ -13,7 +13,7 @@ then is the module that holds the replacement imported too. docs/patching.md sho
 import sys
 from collections.abc import Iterator, Mapping
 
-PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "drivers")
+PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "drivers", "ssl")
 
 
 class Row:
@@ -272,6 +272,42 @@ _SOCKET = (
     ),
 )
 
+_SSL = (
+    *_rows(
+        "ssl",
+        "in place",
+        "the C object must not wait, whatever the socket's timeout is",
+        {"ssl:SSLContext._wrap_socket": "green.sslmethods:_wrap_socket"},
+    ),
+    *_rows(
+        "ssl",
+        "in place",
+        "the method waits in C",
+        {
+            f"ssl:SSLSocket.{name}": f"green.sslmethods:{name}"
+            for name in (
+                "do_handshake",
+                "read",
+                "recv",
+                "recv_into",
+                "send",
+                "sendall",
+                "unwrap",
+                "write",
+            )
+        },
+    ),
+    *_rows(
+        "ssl",
+        "in place",
+        "the fd of a TLS connection never blocks",
+        {
+            f"ssl:SSLSocket.{name}": f"green.sslmethods:{name}"
+            for name in ("detach", "setblocking", "settimeout")
+        },
+    ),
+)
+
 # socket.getaddrinfo is Python code that calls _socket's and makes enums of the numbers.
 _LOOK_UPS = ("gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
 _DNS = _rows(
@@ -396,4 +432,5 @@ TABLE: tuple[Row, ...] = (
     *_OS,
     *_FILES,
     *_DRIVERS,
+    *_SSL,
 )
