@@ -39,6 +39,10 @@ ARENA = bool(_env_int("GREENROOM_ARENA", 1))
 # look-up waits rather than computes, so a few more cost nothing.
 OFFLOAD_THREADS = _env_int("GREENROOM_OFFLOAD_THREADS", 10)
 
+# Seconds after which an idle thread of the pool without a bound ends: longer than from one child to
+# the next, short enough that a burst does not keep its stacks.
+OFFLOAD_IDLE = 10.0
+
 # Switches between two looks at timers and I/O while tasks are ready (Go: 61 between looks at its
 # global queue). 64 keeps the look under 2 % of the cost of a switch.
 POLL_INTERVAL = 64

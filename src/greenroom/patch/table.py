@@ -13,7 +13,7 @@ then is the module that holds the replacement imported too. docs/patching.md sho
 import sys
 from collections.abc import Iterator, Mapping
 
-PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files")
+PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "process", "signal")
 
 
 class Row:
@@ -360,6 +360,25 @@ _FILES = (
     ),
 )
 
+_PROCESS = (
+    *_rows(
+        "process",
+        "by name",
+        "a C function that waits",
+        {
+            f"{module}:{name}": f"green.process:{name}"
+            for module in ("os", "posix")
+            for name in ("wait", "wait3", "wait4", "waitid", "waitpid", "system")
+        },
+    ),
+    *_rows(
+        "process",
+        "in place",
+        "it looks every 50 ms, or holds a lock while it waits",
+        {"subprocess:Popen._wait": "green.process:wait_of_popen"},
+    ),
+)
+
 TABLE: tuple[Row, ...] = (
     *_THREADS,
     *_QUEUE,
@@ -369,4 +388,5 @@ TABLE: tuple[Row, ...] = (
     *_DNS,
     *_OS,
     *_FILES,
+    *_PROCESS,
 )
