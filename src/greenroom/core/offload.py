@@ -4,10 +4,11 @@ Two pools for the whole process, made on first use: the threads of a pool take j
 and wake the task that asked. They are daemons: a process that ends does not wait for a look-up that
 hangs.
 
-  call          a small pool, for calls that end by themselves (a look-up): no more than so many at
-                once ask the kernel or a server
-  call_unbounded  a pool that grows as needed, and whose idle threads end, for calls that may wait for
-                ever (the end of a child): in the small one, ten of these would let no look-up run
+  call            a small pool, for calls that end by themselves (a look-up): no more than so many
+                  at once ask a server or the kernel
+  call_unbounded  a pool that grows as needed, and whose idle threads end, for calls that may wait
+                  for ever (the end of a child): in the small one, ten of these would let no
+                  look-up run
 
 The threads block every signal: one that a program waits for with sigwait() must not end up here,
 and none needs to interrupt these calls.

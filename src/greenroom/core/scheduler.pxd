@@ -77,6 +77,9 @@ cdef class Scheduler:
     cdef double before_wait(self, Task task, double deadline) except? -1.0
     cdef switch_out(self, Task task)
     cdef object free_carrier(self)
+    cpdef bint is_alone(self)
+    @cython.locals(main=Task)
+    cpdef bint is_main_s_turn(self, object frame) except -1
     cdef arm(self, FdState state, bint write, bint level)
     cdef next_task(self)
     @cython.locals(deadline=double)
@@ -118,6 +121,8 @@ cpdef expire(Timed waiter)
 cpdef object current_owner()
 cdef bint shielded(Task task)
 cpdef add_pool_threads(Py_ssize_t count)
+@cython.locals(scheduler=Scheduler, task=Task)
+cpdef thread_of(object ident)
 cpdef Scheduler get()
 @cython.locals(scheduler=Scheduler)
 cpdef bint can_wait() except -1
