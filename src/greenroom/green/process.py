@@ -119,9 +119,14 @@ def _park(pid: int, options: int) -> None:
 
 def waitpid(pid: int, options: int, /) -> tuple[int, int]:
     """waitpid(2). Switches only if no such child has ended and options lack WNOHANG."""
+    if not _scheduler.can_wait():
+        return _waitpid(pid, options)
     while True:
         found = _waitpid(pid, options | os.WNOHANG)
-        if found[0] or options & os.WNOHANG:
+        if found[0]:
+            return found
+        if options & os.WNOHANG:
+            _scheduler.get().spend_budget()  # who asks again and again lets others run
             return found
         _park(pid, options)
 
@@ -133,27 +138,42 @@ def wait() -> tuple[int, int]:
 
 def wait4(pid: int, options: int) -> tuple[int, int, Any]:
     """wait4(2). Switches only if no such child has ended and options lack WNOHANG."""
+    if not _scheduler.can_wait():
+        return _wait4(pid, options)
     while True:
         found = _wait4(pid, options | os.WNOHANG)
-        if found[0] or options & os.WNOHANG:
+        if found[0]:
+            return found
+        if options & os.WNOHANG:
+            _scheduler.get().spend_budget()  # who asks again and again lets others run
             return found
         _park(pid, options)
 
 
 def wait3(options: int) -> tuple[int, int, Any]:
     """wait3(2). Switches only if no child has ended and options lack WNOHANG."""
+    if not _scheduler.can_wait():
+        return _wait3(options)
     while True:
         found = _wait3(options | os.WNOHANG)
-        if found[0] or options & os.WNOHANG:
+        if found[0]:
+            return found
+        if options & os.WNOHANG:
+            _scheduler.get().spend_budget()  # who asks again and again lets others run
             return found
         _park(-1, options)
 
 
 def waitid(idtype: int, id: int, options: int, /) -> Any:
     """waitid(2). Switches only if there is no such child and options lack WNOHANG."""
+    if not _scheduler.can_wait():
+        return _waitid(idtype, id, options)
     while True:
         found = _waitid(idtype, id, options | os.WNOHANG)
-        if found is not None or options & os.WNOHANG:
+        if found is not None:
+            return found
+        if options & os.WNOHANG:
+            _scheduler.get().spend_budget()  # who asks again and again lets others run
             return found
         ends = options & ~os.WNOWAIT == os.WEXITED
         if ends and idtype == os.P_PID:
@@ -166,6 +186,8 @@ def waitid(idtype: int, id: int, options: int, /) -> Any:
 
 def system(command: Any) -> int:
     """system(3), in a real thread. Switches always. A kill does not end the command."""
+    if not _scheduler.can_wait():
+        return _system(command)
     status: int = offload.call_with_signals(_system, command)
     return status
 
@@ -182,7 +204,7 @@ def wait_of_popen(self: Any, timeout: float | None) -> Any:
                 if self.returncode is not None:
                     break
                 pid, status = self._try_wait(os.WNOHANG)
-                # The end of a child that was reaped elsewhere is not known; pid is right then too.
+                # The status of a child that was reaped elsewhere is not known; the pid is.
                 if pid == self.pid:
                     self._handle_exitstatus(status)
                     break

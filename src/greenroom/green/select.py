@@ -62,6 +62,7 @@ def select(
     timeout   seconds, None = for ever
     """
     rlist, wlist, xlist = list(rlist), list(wlist), list(xlist)
+    _scheduler.get().spend_budget()  # who looks again and again must let the others run
     found = _select(rlist, wlist, xlist, 0)
     if timeout is not None:
         if timeout < 0:
@@ -126,6 +127,7 @@ class poll:
 
         timeout   milliseconds, None or negative = for ever
         """
+        _scheduler.get().spend_budget()
         found = self._poll.poll(0)
         if found or timeout == 0:
             return found
@@ -192,6 +194,7 @@ class epoll:
 
         timeout   seconds, None or negative = for ever
         """
+        _scheduler.get().spend_budget()
         found = self._epoll.poll(0, maxevents)
         if found or timeout == 0:
             return found

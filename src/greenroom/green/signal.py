@@ -261,6 +261,10 @@ def pthread_kill(thread_id: int, signalnum: int, /) -> None:
     _C.pthread_kill(_scheduler.thread_of(thread_id), signalnum)
 
 
+for _function in (pause, pthread_kill, set_wakeup_fd, sigtimedwait, sigwait, sigwaitinfo):
+    _function.__module__ = "signal"  # where pydoc lists them
+
+
 # --- what was set before patching
 
 
