@@ -39,6 +39,21 @@ ARENA = bool(_env_int("GREENROOM_ARENA", 1))
 # look-up waits rather than computes, so a few more cost nothing.
 OFFLOAD_THREADS = _env_int("GREENROOM_OFFLOAD_THREADS", 10)
 
+# Seconds after which an idle thread of the pool without a bound ends: longer than from one child to
+# the next, short enough that a burst does not keep its stacks.
+OFFLOAD_IDLE = 10.0
+
+# Seconds between two looks at a semaphore that other processes hold too: at first, and at most. A
+# lock is held for less than the first as a rule; the last costs a waiting process 1 % of a core.
+SEMAPHORE_PAUSES = (0.001, 0.01)
+
+# Seconds that main waits in the kernel for a semaphore, with no other task there, before it looks
+# for what a signal handler may have left.
+SEMAPHORE_SLICE = 0.25
+
+# The same two for sigwait() where signalfd(2) cannot be had.
+SIGNAL_PAUSES = (0.001, 0.01)
+
 # Switches between two looks at timers and I/O while tasks are ready (Go: 61 between looks at its
 # global queue). 64 keeps the look under 2 % of the cost of a switch.
 POLL_INTERVAL = 64

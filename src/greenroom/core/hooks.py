@@ -6,6 +6,7 @@ any logging set up, Python's last resort prints it, with its traceback, on stder
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 
@@ -31,6 +32,16 @@ def log_warning(message: str) -> None:
         getLogger("greenroom").warning(message)
     except Exception:  # the first import of logging needs an fd, and none may be left
         print(message, file=sys.stderr)
+
+
+def no_signal_taken(number: int) -> bool:
+    """What signal_came is when nobody cares."""
+    return False
+
+
+# Called when a signal has come that has a Python handler, before that runs; True: somebody has
+# taken it, and the handler must not run. green/signal.py sets it.
+signal_came: Callable[[int], bool] = no_signal_taken
 
 
 def task_failed(task: Any, error: BaseException) -> None:

@@ -1,15 +1,25 @@
 """Real threads for calls that cannot park.                                      layer: core
 
-A small pool for the whole process, made on first use: the threads take jobs from one queue and
-wake the task that asked. They are daemons: a process that ends
-does not wait for a look-up that hangs.
+Two pools for the whole process, made on first use: the threads of a pool take jobs from one queue
+and wake the task that asked. They are daemons: a process that ends does not wait for a look-up that
+hangs.
+
+  call            a small pool, for calls that end by themselves (a look-up): no more than so many
+                  at once ask a server or the kernel
+  call_unbounded  a pool that grows as needed, and whose idle threads end, for calls that may wait
+                  for ever (the end of a child): in the small one, ten of these would let no
+                  look-up run
+
+The threads block every signal: one that a program waits for with sigwait() must not end up here,
+and none needs to interrupt these calls.
 """
 
 import os
-import sys
+import warnings
 import weakref
-from _queue import SimpleQueue
-from collections.abc import Callable
+from _queue import Empty, SimpleQueue
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from greenroom import _config, _originals
@@ -92,18 +102,25 @@ _pools: "weakref.WeakSet[Offload]" = weakref.WeakSet()
 
 
 class Offload:
-    """A pool of real threads."""
+    """A pool of real threads.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    size    how many threads there may be, None = as many as there are calls at once; then one that
+            has had nothing to do for a while ends
+    """
+
+    def __init__(self, size: int | None) -> None:
+        self.size = size
         self.forget()
         _pools.add(self)
 
     def forget(self) -> None:
         """Begin without threads: when new, and in the child of a fork, which has none."""
-        self._started = 0
-        self._idle = 0
+        self._threads: set[object] = set()
         self._jobs: Any = _RealQueue()
+        # One entry for each thread without a job, taken by the call that will give it one. With a
+        # bound there may be more entries than such threads; then there are no more to start anyway.
+        self._free: deque[None] = deque()
+        self._running: set[object] = set()
 
     def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call fn(*args) in a real thread and return what it returns.
@@ -117,12 +134,13 @@ class Offload:
     def run(self, job: Job) -> Any:
         """Have a thread make the job's call; otherwise as call()."""
         scheduler = job.scheduler = _scheduler.get()
-        more = self._started < self._size and self._idle <= self._jobs.qsize()
-        if more and job.fn is not _end:
-            _originals.start_new_thread(self._work, ())
-            self._started += 1
-            _scheduler.add_pool_threads(1)
-        scheduler.enlist(job.waiter, job, FOREVER)
+        if job.fn is not _end:
+            self._provide_thread()
+        try:
+            scheduler.enlist(job.waiter, job, FOREVER)
+        except BaseException:
+            self._free.append(None)
+            raise
         scheduler.external += 1
         try:
             self._jobs.put(job)
@@ -136,74 +154,152 @@ class Offload:
             raise job.error
         return job.result
 
-    def _work(self) -> None:
-        """A thread of the pool."""
-        while True:
-            self._idle += 1
-            job = self._jobs.get()
-            self._idle -= 1
-            if job.fn is _end:
-                self._started -= 1
-                _scheduler.add_pool_threads(-1)
-                if job.scheduler is not None:
+    def start(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Call fn(*args) in a real thread; nobody waits for it, and what it raises is dropped."""
+        self._provide_thread()
+        self._jobs.put(Job(fn, args))
+
+    def _provide_thread(self) -> None:
+        """See to it that a thread will take the next job, or that there are as many as may be."""
+        try:
+            self._free.pop()
+        except IndexError:
+            if self.size is None or len(self._threads) < self.size:
+                key = object()
+                self._threads.add(key)
+                _scheduler.add_pool_threads(1)
+                before = _sigmask(_originals.signal.SIG_BLOCK, _BLOCKED)
+                try:
+                    _originals.start_new_thread(self._work, (key,))
+                except BaseException:
+                    self._threads.discard(key)
+                    _scheduler.add_pool_threads(-1)
+                    raise
+                finally:
+                    _sigmask(_originals.signal.SIG_SETMASK, before)
+
+    def _work(self, key: object) -> None:
+        """A thread of the pool. It inherits the signal mask."""
+        job: Job | None
+        while (job := self._next_job()) is not None:
+            if job.claim():
+                self._running.add(key)
+                try:
+                    job.result = job.fn(*job.args)
+                except BaseException as error:
+                    job.error = error
+                self._running.discard(key)
+                self._free.append(None)
+                if job.part():
+                    assert job.scheduler is not None  # a task has left
+                    job.scheduler.call_soon_threadsafe(job.uncount)
+                else:
                     _scheduler.wake_first(job.waiter)
-                return
-            if not job.claim():
-                continue
-            try:
-                job.result = job.fn(*job.args)
-            except BaseException as error:
-                job.error = error
-            if job.part():
-                job.scheduler.call_soon_threadsafe(job.uncount)
             else:
-                _scheduler.wake_first(job.waiter)
-            del job
+                self._free.append(None)
+            if job.fn is _end:
+                break
+        _scheduler.add_pool_threads(-1)
+        self._threads.discard(key)
+
+    def _next_job(self) -> Job | None:
+        """Wait for a job; None: the pool has no bound, and nothing has come for a while."""
+        while True:
+            try:
+                job: Job = self._jobs.get(True, None if self.size else _config.OFFLOAD_IDLE)
+                return job
+            except Empty:
+                try:
+                    self._free.pop()
+                    return None
+                except IndexError:
+                    pass  # a call counts on this thread: its job is about to come
 
     def end_threads(self) -> None:
         """Let the threads finish what they were given, and wait until all have ended.
 
         Nothing more may be asked of them.
         """
-        while self._started:
+        for _ in range(len(self._threads)):
             self.run(Job(_end, (), "close"))
 
     def dismiss_threads(self) -> None:
         """As end_threads(), without waiting."""
-        for _ in range(self._started):
+        for _ in range(len(self._threads)):
             self._jobs.put(Job(_end, ()))
+
+    @property
+    def busy(self) -> int:
+        """How many threads are inside a call."""
+        return len(self._running)
 
     @property
     def threads(self) -> int:
         """How many threads there are."""
-        return self._started
+        return len(self._threads)
 
+
+# A fault of the thread's own must reach faulthandler: the kernel resets these where blocked.
+_FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
+_BLOCKED = _originals.signal.valid_signals() - {
+    getattr(_originals.signal, name) for name in _FAULTS
+}
+_sigmask = _originals.signal.pthread_sigmask
 
 _pool = Offload(_config.OFFLOAD_THREADS)
-_unbounded = Offload(sys.maxsize)
-
-
-def call_unbounded(fn: Callable[..., Any], *args: Any) -> Any:
-    """call() for what may wait without bound, and for another task: it takes no thread of the pool.
-
-    As many threads are made as there are such calls at once; they are used again.
-    """
-    return _unbounded.call(fn, *args)
+_unbounded = Offload(None)
 
 
 def call(fn: Callable[..., Any], *args: Any) -> Any:
-    """Offload.call() of the process's pool."""
+    """Offload.call() of the small pool: for a call that ends by itself."""
     return _pool.call(fn, *args)
 
 
 def run(job: Job) -> Any:
-    """Offload.run() of the process's pool."""
+    """Offload.run() of the small pool."""
     return _pool.run(job)
 
 
+def call_unbounded(fn: Callable[..., Any], *args: Any) -> Any:
+    """Offload.call() of the pool without a bound: for a call that waits in the kernel."""
+    return _unbounded.call(fn, *args)
+
+
+def start_unbounded(fn: Callable[..., Any], *args: Any) -> None:
+    """Offload.start() of the pool without a bound."""
+    _unbounded.start(fn, *args)
+
+
+def call_with_signals(fn: Callable[..., Any], *args: Any) -> Any:
+    """call_unbounded() of a call that starts a process: it is to have the caller's signal mask."""
+    return _unbounded.call(_with_mask, _sigmask(_originals.signal.SIG_BLOCK, ()), fn, args)
+
+
+def _with_mask(mask: Iterable[int], fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    before = _sigmask(_originals.signal.SIG_SETMASK, mask)
+    try:
+        return fn(*args)
+    finally:
+        _sigmask(_originals.signal.SIG_SETMASK, before)
+
+
 def pool_threads() -> int:
-    """Return how many threads the process's pool has."""
-    return _pool.threads
+    """Return how many threads there are in both pools."""
+    return _pool.threads + _unbounded.threads
+
+
+def _warn_of_fork() -> None:
+    """Warn if a thread is inside a C library now: what it holds there nobody gives back."""
+    busy = sum(pool.busy for pool in list(_pools) if pool.size is not None)
+    if busy:
+        calls = "1 call is" if busy == 1 else f"{busy} calls are"
+        warnings.warn(
+            f"os.fork() while {calls} running in a thread of greenroom's pools: locks of the C "
+            "library that such a thread holds now stay locked in the child for ever; fork before, "
+            "or start the child with subprocess or multiprocessing's 'spawn'",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _forget_threads() -> None:
@@ -213,4 +309,4 @@ def _forget_threads() -> None:
         pool.forget()
 
 
-os.register_at_fork(after_in_child=_forget_threads)
+os.register_at_fork(before=_warn_of_fork, after_in_child=_forget_threads)

@@ -7,6 +7,7 @@ from typing import Any
 
 import greenlet
 
+_CORE_FOLDER = dirname(__file__) + "/"
 _OWN_FOLDER = dirname(dirname(__file__)) + "/"
 
 # The standard library's own frames say less than the line that called them, as long as they are
@@ -17,6 +18,11 @@ _PLUMBING = ("threading.py", "queue.py", "socket.py", "selectors.py", "socketser
 def is_own_code(code: CodeType) -> bool:
     """Tell whether code is greenroom's own."""
     return code.co_filename.startswith(_OWN_FOLDER)
+
+
+def is_core_code(code: CodeType) -> bool:
+    """Tell whether code is of the layer core."""
+    return code.co_filename.startswith(_CORE_FOLDER)
 
 
 def describe(reason: object) -> str:

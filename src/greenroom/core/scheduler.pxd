@@ -78,6 +78,9 @@ cdef class Scheduler:
     cdef switch_out(self, Task task)
     cdef interrupt_again(self, Task main)
     cdef object free_carrier(self)
+    cpdef bint is_alone(self)
+    @cython.locals(main=Task)
+    cpdef bint is_main_s_turn(self, object frame) except -1
     cdef arm(self, FdState state, bint write, bint level)
     cdef next_task(self)
     @cython.locals(deadline=double)
@@ -119,6 +122,8 @@ cpdef expire(Timed waiter)
 cpdef object current_owner()
 cdef bint shielded(Task task)
 cpdef add_pool_threads(Py_ssize_t count)
+@cython.locals(scheduler=Scheduler, task=Task)
+cpdef thread_of(object ident)
 cpdef Scheduler get()
 @cython.locals(scheduler=Scheduler)
 cpdef bint can_wait() except -1

@@ -608,6 +608,24 @@ class Scheduler:
 
     # --- looking at it
 
+    def is_alone(self) -> bool:
+        """Tell whether nothing but main can run or be woken: then it may as well block."""
+        return (
+            self.live == 0
+            and self.current is self.main
+            and not (self.main.attention or self.in_poll or self.inbox)
+            and self.clock is None
+            and len(_schedulers) == 1
+            and _originals.thread_count() <= _pool_threads
+        )
+
+    def is_main_s_turn(self, frame: Any) -> bool:
+        """Tell whether main's own code runs in frame, not this scheduler on its stack."""
+        main = self.main
+        if self.current is not main or main.state != _task.RUNNABLE or self.in_poll:
+            return False
+        return frame is None or not report.is_core_code(frame.f_code)
+
     def tasks(self) -> list[Task]:
         """Return every task that has not ended: main, then the others from old to new."""
         found = []
@@ -626,7 +644,7 @@ class Scheduler:
         signal = _originals.signal
         for number in signal.valid_signals():
             handler = signal.getsignal(number)
-            if callable(handler) and handler not in (_on_sigint, signal.default_int_handler):
+            if callable(handler) and handler not in (on_sigint, signal.default_int_handler):
                 return False
         return True
 
@@ -912,6 +930,15 @@ def new_fd(fd: int, known: bool = False) -> None:
                 scheduler.drop_fd(fd, "code that greenroom did not see")
 
 
+def thread_of(ident: int) -> int:
+    """Return the OS thread that the task with this ident runs in; ident itself if there is none."""
+    for scheduler in _schedulers:
+        for task in scheduler.tasks():
+            if id(task) == ident:
+                return scheduler.thread
+    return ident
+
+
 def add_pool_threads(count: int) -> None:
     """Say that so many real threads more only ever do what is asked of them here."""
     global _pool_threads
@@ -954,9 +981,9 @@ def _make() -> Scheduler:
     try:
         if _originals.signal.getsignal(_originals.signal.SIGINT) in (
             _originals.signal.default_int_handler,
-            _on_sigint,
+            on_sigint,
         ):
-            _originals.signal.signal(_originals.signal.SIGINT, _on_sigint)
+            _originals.signal.signal(_originals.signal.SIGINT, on_sigint)
     except ValueError:
         return scheduler  # not the main thread
     _main_scheduler = scheduler
@@ -964,9 +991,11 @@ def _make() -> Scheduler:
     return scheduler
 
 
-def _on_sigint(signum: int, frame: Any) -> None:
+def on_sigint(signum: int, frame: Any) -> None:
     """Ctrl-C: KeyboardInterrupt in main, wherever it waits. A second one interrupts what runs."""
     scheduler = _main_scheduler
+    if hooks.signal_came(signum):
+        return
     if scheduler is None:
         raise KeyboardInterrupt
     scheduler.interrupted = True
@@ -976,6 +1005,20 @@ def _on_sigint(signum: int, frame: Any) -> None:
     if (scheduler.current is main and not own_code) or undelivered:
         raise KeyboardInterrupt
     scheduler.throw(main, KeyboardInterrupt())
+
+
+def call_handler(handler: Callable[[int, Any], object], signum: int, frame: Any) -> None:
+    """Call a program's signal handler. What it raises is raised in main, whatever runs now."""
+    scheduler = _main_scheduler
+    if scheduler is None or scheduler.is_main_s_turn(frame):
+        handler(signum, frame)
+        return
+    try:
+        handler(signum, frame)
+    except BaseException as error:
+        if isinstance(error, Cancelled) and scheduler.current.attention:
+            raise  # the handler waited, and the task it runs in was killed or timed out
+        scheduler.throw(scheduler.main, error)
 
 
 def run_signal_handlers(scheduler: Scheduler) -> None:

@@ -43,6 +43,15 @@ class WakeUp:
         else:
             self._watches_signals = True
 
+    def claim_signals(self) -> int:
+        """Let signals write here, whatever was there. Returns the program's fd, -1 for none.
+
+        Raises ValueError in another thread than the main one.
+        """
+        before = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        self._watches_signals = True
+        return -1 if before == self._write_fd else before
+
     def close(self) -> None:
         """Close both ends."""
         if self._watches_signals:

@@ -67,6 +67,7 @@ def select(
     rlist, wlist, xlist = (
         things if isinstance(things, list) else list(things) for things in (rlist, wlist, xlist)
     )
+    _scheduler.get().spend_budget()  # who looks again and again must let the others run
     found = _select(rlist, wlist, xlist, 0)
     if timeout == 0 or any(found):
         return found
@@ -146,6 +147,7 @@ class Poll:
             raise OverflowError("timeout is too large")
         if self._polling:
             raise RuntimeError("concurrent poll() invocation")
+        _scheduler.get().spend_budget()
         found = self._poll.poll(0)
         if found or timeout == 0:
             return found
@@ -221,6 +223,7 @@ class epoll:
         """
         if timeout is not None and timeout * 1000 > _LONGEST_MS:
             raise OverflowError("timeout is too large")
+        _scheduler.get().spend_budget()
         found = self._epoll.poll(0, maxevents)
         if found or timeout == 0:
             return found

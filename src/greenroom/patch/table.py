@@ -13,7 +13,7 @@ then is the module that holds the replacement imported too. docs/patching.md sho
 import sys
 from collections.abc import Iterator, Mapping
 
-PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "drivers", "ssl")
+PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "drivers", "ssl", "process", "signal")
 
 
 class Row:
@@ -108,6 +108,13 @@ _THREADS = (
     *_rows(
         "thread",
         "by name",
+        "the ident of a green thread is no pthread",
+        {"time:pthread_getcpuclockid": "patch.threads:cpu_clock_around"},
+        around=True,
+    ),
+    *_rows(
+        "thread",
+        "by name",
         "a C type; every lock of threading and queue is made of it",
         {
             "_thread:allocate_lock": "sync.lock:Lock",
@@ -180,6 +187,13 @@ _THREADS = (
         {"threading:_shutdown_locks_lock": "patch.threads:fresh_lock"},
         around=True,
         until=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "made when the module was imported, which may be before patching",
+        {"concurrent.futures.thread:_global_shutdown_lock": "patch.threads:fresh_lock"},
+        around=True,
     ),
     *_rows(
         "thread",
@@ -419,18 +433,118 @@ _DRIVERS = _rows(
         "psycopg:": "patch.drivers:install_psycopg",
     },
     around=True,
+_PROCESS = (
+    *_rows(
+        "process",
+        "by name",
+        "a C function that waits",
+        {
+            f"{module}:{name}": f"green.process:{name}"
+            for module in ("os", "posix")
+            for name in ("wait", "wait3", "wait4", "waitid", "waitpid", "system")
+        },
+    ),
+    *_rows(
+        "process",
+        "in place",
+        "it looks every 50 ms, or holds a lock while it waits",
+        {"subprocess:Popen._wait": "green.process:wait_of_popen"},
+    ),
 )
 
-TABLE: tuple[Row, ...] = (
-    *_THREADS,
-    *_QUEUE_ERRORS,
-    *_QUEUE,
-    *_TIME,
-    *_SELECT,
-    *_SOCKET,
-    *_DNS,
-    *_OS,
-    *_FILES,
-    *_DRIVERS,
-    *_SSL,
+_MULTIPROCESSING = (
+    *_rows(
+        "process",
+        "by name",
+        "a C type whose acquire() waits, and that knows the thread and not the task",
+        {"_multiprocessing:SemLock": "green.multiprocess:sem_lock_around"},
+        around=True,
+    ),
+    *_rows(
+        "process",
+        "in place",
+        "it took os.read, os.write or os.close when the module was imported",
+        {
+            "multiprocessing.connection:Connection._recv": "green.multiprocess:recv_around",
+            "multiprocessing.connection:Connection._send": "green.multiprocess:send_around",
+            "multiprocessing.connection:Connection._close": "green.multiprocess:close_around",
+        },
+        around=True,
+    ),
+    *_rows(
+        "process",
+        "by name",
+        "its base is threading.local, which may be the one of before patching",
+        {"multiprocessing.util:ForkAwareLocal": "green.multiprocess:fork_aware_local"},
+        around=True,
+    ),
+    *_rows(
+        "process",
+        "by name",
+        "made when the module was imported, which may be before patching",
+        {"multiprocessing.context:_tls": "green.multiprocess:fresh_local"},
+        around=True,
+    ),
+    *_rows(
+        "process",
+        "in place",
+        "made when the module was imported, which may be before patching",
+        {
+            "multiprocessing.forkserver:_forkserver._lock": "patch.threads:fresh_like",
+            "multiprocessing.heap:BufferWrapper._heap._lock": "patch.threads:fresh_like",
+            "multiprocessing.resource_sharer:_resource_sharer._lock": "patch.threads:fresh_like",
+            "multiprocessing.resource_tracker:_resource_tracker._lock": "patch.threads:fresh_like",
+        },
+        around=True,
+    ),
+    *_rows(
+        "process",
+        "by name",
+        "its server blocks all signals in its thread, which is the main thread now",
+        {"multiprocessing.resource_sharer:signal": "green.multiprocess:no_signals"},
+        around=True,
+    ),
 )
+
+_SIGNAL = (
+    *_rows(
+        "signal",
+        "hook",
+        "handlers and a wake-up fd that are set already",
+        {"signal:": "green.signal:adopt"},
+        around=True,
+    ),
+    *_rows(
+        "signal",
+        "by name",
+        "what a handler raises is raised in main",
+        {
+            "signal:signal": "green.signal:signal_around",
+            "signal:getsignal": "green.signal:getsignal_around",
+        },
+        around=True,
+    ),
+    *_rows(
+        "signal",
+        "by name",
+        "a C function that waits",
+        {
+            f"signal:{name}": f"green.signal:{name}"
+            for name in ("pause", "sigtimedwait", "sigwait", "sigwaitinfo")
+        },
+    ),
+    *_rows(
+        "signal",
+        "by name",
+        "the interpreter's wake-up fd is the scheduler's",
+        {"signal:set_wakeup_fd": "green.signal:set_wakeup_fd"},
+    ),
+    *_rows(
+        "signal",
+        "by name",
+        "the ident of a green thread is no pthread",
+        {"signal:pthread_kill": "green.signal:pthread_kill"},
+    ),
+)
+
+TABLE: tuple[Row, ...] = (*_THREADS, *_QUEUE_ERRORS, *_QUEUE, *_TIME, *_SELECT, *_SOCKET, *_DNS, *_OS, *_FILES, *_DRIVERS, *_SSL, *_PROCESS, *_MULTIPROCESSING, *_SIGNAL)

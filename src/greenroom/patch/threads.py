@@ -106,6 +106,15 @@ def thread_count() -> int:
     return len(_started)
 
 
+def cpu_clock_around(original: Callable[[int], int]) -> Callable[[int], int]:
+    """time.pthread_getcpuclockid: C would take a green thread's ident for an address."""
+
+    def pthread_getcpuclockid(thread_id: int, /) -> int:
+        return original(_scheduler.thread_of(thread_id))
+
+    return pthread_getcpuclockid
+
+
 def set_sentinel() -> Lock:
     """Return a lock that is released when the calling thread ends (Python 3.11 and 3.12)."""
     lock = ThreadEndLock()
@@ -196,6 +205,11 @@ def fresh_lock(original: Any) -> Lock:
 def fresh_rlock(original: Any) -> RLock:
     """Return a lock in place of a real one that nobody holds."""
     return RLock()
+
+
+def fresh_like(original: Any) -> Lock | RLock:
+    """Return a lock, or re-entrant lock, in place of a real one that nobody holds."""
+    return RLock() if hasattr(original, "_is_owned") else Lock()
 
 
 def _forget_threads() -> None:
