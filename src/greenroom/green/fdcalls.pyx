@@ -18,7 +18,9 @@ from posix.unistd cimport SEEK_CUR, lseek
 
 cdef extern from *:
     """
+    #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
+    #endif
     #include <sys/uio.h>
     #ifndef RWF_NOWAIT
     #define RWF_NOWAIT 0x00000008

@@ -146,7 +146,11 @@ def _let_others_run(file: Any) -> None:
     elif scheduler.budget > 1:
         scheduler.budget -= 1
     elif not _is_on_disk(file):
-        waiting(file, scheduler.spend_budget)
+        waiting(file, _spend_budget)
+
+
+def _spend_budget() -> None:
+    _scheduler.get().spend_budget()
 
 
 def _read_once(file: Any, fd: int, size: int) -> bytes | None:

@@ -13,7 +13,20 @@ then is the module that holds the replacement imported too. docs/patching.md sho
 import sys
 from collections.abc import Iterator, Mapping
 
-PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "drivers", "ssl", "process", "signal")
+PARTS = (
+    "thread",
+    "queue",
+    "time",
+    "select",
+    "socket",
+    "dns",
+    "os",
+    "files",
+    "drivers",
+    "ssl",
+    "process",
+    "signal",
+)
 
 
 class Row:
@@ -433,6 +446,8 @@ _DRIVERS = _rows(
         "psycopg:": "patch.drivers:install_psycopg",
     },
     around=True,
+)
+
 _PROCESS = (
     *_rows(
         "process",
@@ -547,4 +562,19 @@ _SIGNAL = (
     ),
 )
 
-TABLE: tuple[Row, ...] = (*_THREADS, *_QUEUE_ERRORS, *_QUEUE, *_TIME, *_SELECT, *_SOCKET, *_DNS, *_OS, *_FILES, *_DRIVERS, *_SSL, *_PROCESS, *_MULTIPROCESSING, *_SIGNAL)
+TABLE: tuple[Row, ...] = (
+    *_THREADS,
+    *_QUEUE_ERRORS,
+    *_QUEUE,
+    *_TIME,
+    *_SELECT,
+    *_SOCKET,
+    *_DNS,
+    *_OS,
+    *_FILES,
+    *_DRIVERS,
+    *_SSL,
+    *_PROCESS,
+    *_MULTIPROCESSING,
+    *_SIGNAL,
+)
