@@ -235,7 +235,8 @@ def test_threads_of_a_pool_do_not_hide_a_deadlock():
 
 def test_a_pool_works_in_a_forked_child():
     assert output_of("""
-        import greenroom, os, time
+        import greenroom, os, time, warnings
+        warnings.simplefilter("ignore")  # it is said that a call is running in a thread
         pool = greenroom.ThreadPool(2)
         running = pool.submit(time.sleep, 0.5)
         pool.call(int)

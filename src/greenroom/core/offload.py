@@ -180,27 +180,27 @@ class Offload:
 
     def _work(self, key: object) -> None:
         """A thread of the pool. It inherits the signal mask."""
-        job: Job | None
-        while (job := self._next_job()) is not None:
-            if job.claim():
-                self._running.add(key)
-                try:
-                    job.result = job.fn(*job.args)
-                except BaseException as error:
-                    job.error = error
-                self._running.discard(key)
+        while (job := self._next_job()) is not None and job.fn is not _end:
+            if not job.claim():
                 self._free.append(None)
-                if job.part():
-                    assert job.scheduler is not None  # a task has left
-                    job.scheduler.call_soon_threadsafe(job.uncount)
-                else:
-                    _scheduler.wake_first(job.waiter)
+                continue
+            self._running.add(key)
+            try:
+                job.result = job.fn(*job.args)
+            except BaseException as error:
+                job.error = error
+            self._running.discard(key)
+            self._free.append(None)
+            if job.part():
+                assert job.scheduler is not None  # of the task that has left
+                job.scheduler.call_soon_threadsafe(job.uncount)
             else:
-                self._free.append(None)
-            if job.fn is _end:
-                break
+                _scheduler.wake_first(job.waiter)
+            del job
         _scheduler.add_pool_threads(-1)
         self._threads.discard(key)
+        if job is not None:
+            _scheduler.wake_first(job.waiter)
 
     def _next_job(self) -> Job | None:
         """Wait for a job; None: the pool has no bound, and nothing has come for a while."""

@@ -148,7 +148,7 @@ class Poll:
         if self._polling:
             raise RuntimeError("concurrent poll() invocation")
         _scheduler.get().spend_budget()
-        found = self._poll.poll(0)
+        found: list[tuple[int, int]] = self._poll.poll(0)
         if found or timeout == 0:
             return found
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
@@ -164,7 +164,8 @@ class Poll:
         found: list[tuple[int, int]] = []
         epoll = _watch(self._masks)  # POLLIN … POLLHUP have the values of EPOLLIN … EPOLLHUP
         if epoll is None:
-            return self._poll.poll(0)
+            found = self._poll.poll(0)
+            return found
         try:
             while _park_on(epoll, deadline):
                 found = self._poll.poll(0)

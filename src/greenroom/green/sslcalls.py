@@ -417,7 +417,8 @@ def setblocking(sock: Any, flag: bool) -> None:
 def detach(sock: Any) -> int:
     """As socket.detach. Never switches."""
     _give_back_flag(sock, _gettimeout(sock))
-    return super(_SSLSocket, sock).detach()
+    fd: int = super(_SSLSocket, sock).detach()
+    return fd
 
 
 def _give_back_flag(sock: Any, timeout: float | None) -> None:
