@@ -97,6 +97,18 @@ class TestSelect:
         assert not other.done
         other.join()
 
+    def test_a_loop_that_only_looks_lets_others_run(self, pair):
+        poll, epoll = select.poll(), select.epoll()
+        for look in (lambda: select.select([], [], [], 0), lambda: poll.poll(0), epoll.poll):
+            epoll.register(pair[0], stdlib.EPOLLOUT) if look == epoll.poll else None
+            other = greenroom.spawn(int)
+            looks = 0
+            while not other.done:
+                look()
+                looks += 1
+                assert looks < 1000
+        epoll.close()
+
     def test_a_regular_file_is_always_ready(self, file, pair):
         assert select.select([file, pair[0]], [file], []) == ([file], [file], [])
 

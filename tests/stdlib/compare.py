@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .known import Known, known_of
-from .modules import SECONDS
+from .modules import NETWORK, SECONDS
 from .run_module import DUMP_TASKS, DUMP_THREADS
 
 HERE = Path(__file__).resolve().parent
@@ -191,6 +191,7 @@ class Interpreter:
             "patched": patched,
             "only": only,
             "but": but,
+            "network": module in NETWORK,
             "children": self.children,
         }
         env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

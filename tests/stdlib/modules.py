@@ -65,3 +65,20 @@ SECONDS = {
     "test_wsgiref": 2,
     "test_xmlrpc": 10,
 }
+
+# Those that ask for the network and use the loopback alone.
+NETWORK = {"test_socketserver"}
+
+QUICK = [
+    "test_asyncio.test_sock_lowlevel",
+    "test_asyncio.test_streams",
+    "test_context",
+    "test_epoll",
+    "test_queue",
+    "test_select",
+    "test_socketserver",
+    "test_thread",
+    "test_threading",
+    "test_threading_local",
+    "test_timeout",
+]

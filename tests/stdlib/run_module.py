@@ -13,6 +13,7 @@ JSON object:
   patched   call patch_all() before anything else is imported
   only      None, or the ids to run
   but       ids not to run
+  network   let tests run that ask for the network
   children  patch the interpreters that the tests start with test.support.script_helper, too
 
 The signal DUMP_THREADS prints the stacks of all threads on stderr, DUMP_TASKS those of the tasks.
@@ -66,7 +67,7 @@ def main(order):
         signal.signal(DUMP_TASKS, dump_tasks)
     else:
         signal.signal(DUMP_TASKS, signal.SIG_IGN)
-    support.use_resources = RESOURCES
+    support.use_resources = RESOURCES + ["network"] * order["network"]
     support.record_original_stdout(sys.stdout)
     # As libregrtest does: there is always a variable that is not ASCII.
     if os_helper.TESTFN_UNDECODABLE:

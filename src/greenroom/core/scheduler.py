@@ -921,12 +921,16 @@ def _describe_caller() -> str:
 def new_fd(fd: int, known: bool = False) -> None:
     """Tell every scheduler that fd is a new file: what was known of the number is void.
 
-    known   the number was given, not made by the kernel: those who wait on it may be right to
+    known   the number was given, not made by the kernel: those who wait on it may be right to,
+            if it is still the file they wait for
     """
     for scheduler in _schedulers:
         if fd < len(scheduler.poller.states):
             state = scheduler.poller.states[fd]
-            if state is not None and not (known and (state.readers.count or state.writers.count)):
+            if state is None:
+                continue
+            waited = state.readers.count or state.writers.count
+            if not (known and waited and scheduler.poller.watches(state)):
                 scheduler.drop_fd(fd, "code that greenroom did not see")
 
 

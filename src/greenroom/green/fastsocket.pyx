@@ -30,7 +30,7 @@ cdef extern from *:
     """
     Py_ssize_t c_recv "recv"(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t c_send "send"(int fd, const void *buffer, size_t size, int flags) nogil
-    int MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
+    int MSG_DONTWAIT, MSG_ERRQUEUE, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
 
 cdef extern from "Python.h":
     object PyErr_SetFromErrno(object type)
@@ -74,7 +74,10 @@ cdef GreenroomSocket *struct_of(object sock) except NULL:
 
 cdef inline bint polls(GreenroomSocket *struct, int flags) noexcept:
     """Whether the user wants this call not to wait."""
-    return struct.sock_timeout == 0 or (flags & MSG_DONTWAIT and struct.sock_timeout < 0)
+    # recv(2) never waits for the error queue.
+    return struct.sock_timeout == 0 or (
+        flags & (MSG_DONTWAIT | MSG_ERRQUEUE) and struct.sock_timeout < 0
+    )
 
 
 cdef FdState state_of(Scheduler scheduler, GreenroomSocket *struct):
@@ -164,7 +167,7 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
     return PyBytes_FromStringAndSize(scratch, got)
 
 
-def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
+def recv_into(sock, /, buffer, Py_ssize_t nbytes=0, int flags=0):
     """recv(2) into a writable buffer. Returns how many bytes came, 0 at the end of the stream."""
     cdef GreenroomSocket *struct = struct_of(sock)
     cdef Scheduler scheduler

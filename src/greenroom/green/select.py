@@ -3,10 +3,12 @@
 All three rest on one fact: an epoll instance is itself a file that becomes readable when one of its
 fds is ready (epoll(7)). So each look is the C function's, with a timeout of 0, and in between the
 task parks on an epoll fd that watches the same fds.
+
+A loop that always finds something, or asks with a timeout of 0, lets the others run now and then.
 """
 
 import select as _stdlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from greenroom import _originals
@@ -57,12 +59,13 @@ def _fileno(thing: Any) -> int:
 def select(
     rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None
 ) -> tuple[list[Any], list[Any], list[Any]]:
-    """select(2). Switches only if nothing is ready and timeout is not 0.
+    """select(2). Switches if nothing is ready and timeout is not 0, and after many calls.
 
     timeout   seconds, None = for ever
     """
     if timeout is not None and timeout < 0:
         raise ValueError("timeout must be non-negative")
+    _scheduler.get().spend_budget()
     # A list is given as it is, for a fileno() may change it; an iterator is used up by one look.
     rlist, wlist, xlist = (
         things if isinstance(things, list) else list(things) for things in (rlist, wlist, xlist)
@@ -139,7 +142,7 @@ class Poll:
         self._masks.pop(_fileno(fd), None)
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        """poll(2). Returns [(fd, events)]. Switches only if nothing is ready and timeout is not 0.
+        """poll(2). Returns [(fd, events)]. Switches as select() does.
 
         timeout   milliseconds, None or negative = for ever
         """
@@ -218,7 +221,7 @@ class epoll:
         self._epoll.unregister(fd)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        """epoll_wait(2). Returns [(fd, events)]. Switches only if nothing has happened.
+        """epoll_wait(2). Returns [(fd, events)]. Switches as select() does.
 
         timeout   seconds, None or negative = for ever
         """
@@ -242,6 +245,16 @@ class epoll:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def run_once_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Wrap BaseEventLoop._run_once: whatever its selector is, others run now and then."""
+
+    def _run_once(self: Any) -> None:
+        _scheduler.get().spend_budget()
+        original(self)
+
+    return _run_once
 
 
 def __getattr__(name: str) -> Any:

@@ -254,6 +254,13 @@ _SELECT = (
             "selectors:EpollSelector._selector_cls": "green.select:epoll",
         },
     ),
+    *_rows(
+        "select",
+        "in place",
+        "a loop that has always something to do must let other tasks run",
+        {"asyncio.base_events:BaseEventLoop._run_once": "green.select:run_once_after"},
+        around=True,
+    ),
 )
 
 _SOCKET = (
