@@ -19,6 +19,7 @@ from greenroom.patch.apply import is_patched, original, patch_all, unpatch_all
 from greenroom.sync.condition import Barrier, Condition
 from greenroom.sync.event import Event, Result
 from greenroom.sync.lock import BoundedSemaphore, Lock, RLock, Semaphore
+from greenroom.sync.proxies import offload
 from greenroom.sync.queue import LifoQueue, PriorityQueue, Queue, SimpleQueue
 from greenroom.sync.threadpool import ThreadPool, to_thread
 from greenroom.sync.timeout import timeout
@@ -53,6 +54,7 @@ __all__ = [
     "is_patched",
     "joinall",
     "local",
+    "offload",
     "original",
     "patch_all",
     "run",

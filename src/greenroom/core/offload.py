@@ -250,6 +250,11 @@ _pool = Offload(_config.OFFLOAD_THREADS)
 _unbounded = Offload(None)
 
 
+def run_unbounded(job: Job) -> Any:
+    """Offload.run(), as call_unbounded()."""
+    return _unbounded.run(job)
+
+
 def call(fn: Callable[..., Any], *args: Any) -> Any:
     """Offload.call() of the small pool: for a call that ends by itself."""
     return _pool.call(fn, *args)

@@ -17,7 +17,6 @@ connection whose wait has raised.
 """
 
 import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -189,6 +188,8 @@ def _addresses(host: str, port: str, psycopg2: Any) -> dict[str, str]:
     A name with several addresses stands there several times. Nothing is returned if a host is the
     path of a Unix socket, which takes no address.
     """
+    import socket  # not at the top: it is to be patched before its first import
+
     hosts, ports = host.split(","), port.split(",")
     if any(not name or name.startswith(("/", "@")) for name in hosts):
         return {}

@@ -15,12 +15,17 @@ from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
 
 
-def job(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> offload.Job:
-    """Make a job that calls fn(*args, **kwargs) with the caller's context variables."""
+def job(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], what: object = None
+) -> offload.Job:
+    """Make a job that calls fn(*args, **kwargs) with the caller's context variables.
+
+    what   what reports call it, a name or the function; None: fn
+    """
     context = contextvars.copy_context()
     if kwargs:
-        return offload.Job(lambda: context.run(fn, *args, **kwargs), (), fn)
-    return offload.Job(context.run, (fn, *args), fn)
+        return offload.Job(lambda: context.run(fn, *args, **kwargs), (), what or fn)
+    return offload.Job(context.run, (fn, *args), what or fn)
 
 
 def to_thread(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -65,7 +70,11 @@ class ThreadPool:
         Switches  always
         """
         self._check(fn)
-        return self._threads.run(job(fn, args, kwargs))
+        return self.run(job(fn, args, kwargs))
+
+    def run(self, job: offload.Job) -> Any:
+        """Have a thread make the job's call: the other half of call()."""
+        return self._threads.run(job)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """Have fn(*args, **kwargs) called in a thread, and do not wait.
