@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from greenroom import _config
+from greenroom import _config, _originals
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.local import local
 from greenroom.core.timers import FOREVER
@@ -73,7 +73,7 @@ class SemLock:
         try:
             return self._wait(me, deadline)
         finally:
-            if self._poller is not None and self._poller is _scheduler.get().current:
+            if self._poller is None or self._poller is _scheduler.get().current:
                 self._poller = None
                 _scheduler.wake_first(self._waiters)  # who asks the kernel from now on
 
@@ -180,10 +180,12 @@ def send_around(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def close_around(original: Callable[..., Any]) -> Callable[..., Any]:
     """Connection._close: who waits on the fd is told."""
+    # Not looked up when called: __del__ calls it, at a time when modules may be empty.
+    closing_fd, close = _scheduler.closing_fd, _originals.os_close
 
-    def _close(self: Any, _close: Callable[[int], object] | None = None) -> Any:
-        _scheduler.closing_fd(self._handle)
-        return original(self, os.close if _close is None else _close)
+    def _close(self: Any, _close: Callable[[int], object] = close) -> Any:
+        closing_fd(self._handle)
+        return original(self, _close)
 
     return _close
 
