@@ -15,6 +15,7 @@ from greenroom.errors import (
     TaskKilled,
     Timeout,
 )
+from greenroom.green.resolver import set_resolver
 from greenroom.patch.apply import is_patched, original, patch_all, unpatch_all
 from greenroom.sync.condition import Barrier, Condition
 from greenroom.sync.event import Event, Result
@@ -58,6 +59,7 @@ __all__ = [
     "original",
     "patch_all",
     "run",
+    "set_resolver",
     "sleep",
     "spawn",
     "timeout",

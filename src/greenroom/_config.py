@@ -35,9 +35,12 @@ POLLER = _env_choice("GREENROOM_POLLER", ("auto", "epoll", "selectors"))
 # GREENROOM_ARENA=0: leave the interpreter's arena allocator alone (a greenlet costs 8 us more).
 ARENA = bool(_env_int("GREENROOM_ARENA", 1))
 
-# Threads for name look-ups and other calls that cannot park. Go's and libuv's default is 4; a
-# look-up waits rather than computes, so a few more cost nothing.
+# Threads for disks and other calls that cannot park but end by themselves. libuv's default is 4;
+# most of them wait rather than compute, so a few more cost nothing.
 OFFLOAD_THREADS = _env_int("GREENROOM_OFFLOAD_THREADS", 10)
+
+# Threads for name look-ups, which wait for a server.
+RESOLVER_THREADS = _env_int("GREENROOM_RESOLVER_THREADS", 10)
 
 # Seconds after which an idle thread of the pool without a bound ends: longer than from one child to
 # the next, short enough that a burst does not keep its stacks.

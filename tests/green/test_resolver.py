@@ -6,7 +6,6 @@ import socket as stdlib
 import pytest
 
 import greenroom
-from greenroom.core import offload
 from greenroom.green import resolver, socket
 
 from .conftest import outcome
@@ -18,13 +17,13 @@ NAME = "no-such-host.invalid"
 def offloaded(monkeypatch):
     """The names of the functions that were called in a thread."""
     called = []
-    real = offload.call
+    real = resolver._pool.start
 
-    def call(fn, *args):
-        called.append(fn.__name__)
-        return real(fn, *args)
+    def start(run):
+        called.append(run.__self__.call.__name__)
+        real(run)
 
-    monkeypatch.setattr(offload, "call", call)
+    monkeypatch.setattr(resolver._pool, "start", start)
     return called
 
 
@@ -105,7 +104,7 @@ def test_a_look_up_that_takes_too_long_can_be_given_up(monkeypatch):
         gate.acquire()
         return []
 
-    monkeypatch.setattr(resolver, "_getaddrinfo", slow)
+    monkeypatch.setitem(resolver._CALLS, "getaddrinfo", slow)
     with pytest.raises(greenroom.Timeout), greenroom.timeout(0.01):
         socket.getaddrinfo("localhost", 80)
     gate.release()
@@ -135,3 +134,53 @@ def test_sendmsg_to_a_name_does_not_block_the_thread(offloaded):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.sendmsg([b"x"], [], 0, ("localhost", 9))
     assert offloaded == ["getaddrinfo"]
+
+
+def test_equal_look_ups_in_flight_are_one_call(offloaded):
+    tasks = [greenroom.spawn(socket.getaddrinfo, "localhost", 80) for _ in range(10)]
+    others = [greenroom.spawn(socket.getaddrinfo, "localhost", 81) for _ in range(3)]
+    answers = [task.result() for task in tasks]
+    assert all(answer == answers[0] for answer in answers)
+    assert len({id(answer) for answer in answers}) == 10  # each may change its own
+    assert offloaded == ["getaddrinfo", "getaddrinfo"]
+    greenroom.joinall(others)
+    socket.getaddrinfo("localhost", 80)  # a later one asks again
+    assert offloaded == ["getaddrinfo"] * 3
+
+
+def test_equal_look_ups_that_fail_each_raise_the_error():
+    tasks = [greenroom.spawn(outcome, socket.gethostbyname, NAME) for _ in range(3)]
+    expected = outcome(stdlib.gethostbyname, NAME)
+    assert [task.result() for task in tasks] == [expected] * 3
+    assert expected[1] is stdlib.gaierror
+
+
+def test_the_first_who_asks_may_be_killed_and_the_others_have_the_answer(offloaded):
+    first = greenroom.spawn(socket.gethostbyname, "localhost")
+    second = greenroom.spawn(socket.gethostbyname, "localhost")
+    greenroom.sleep(0)
+    first.kill()
+    assert second.result() == stdlib.gethostbyname("localhost")
+    assert isinstance(first.exception, greenroom.TaskKilled)
+    assert offloaded == ["gethostbyname"]
+
+
+def test_a_resolver_of_the_program_answers_and_may_wait(offloaded, clock):
+    asked = []
+
+    class Resolver:
+        def getaddrinfo(self, host, port, family, type, proto, flags):
+            asked.append((host, port))
+            greenroom.sleep(1)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
+
+    assert greenroom.set_resolver(Resolver()) is None
+    try:
+        found = socket.getaddrinfo("example.invalid", 80)
+        assert found[0][4] == ("192.0.2.1", 80)
+        assert found[0][0] is socket.AF_INET
+        assert socket.getaddrinfo("127.0.0.1", 80) == stdlib.getaddrinfo("127.0.0.1", 80)
+        assert asked == [("example.invalid", 80)]
+        assert offloaded == []
+    finally:
+        assert isinstance(greenroom.set_resolver(None), Resolver)
