@@ -4,6 +4,7 @@ Only built-in C modules are imported here: nothing that imports ssl, socket or t
 these can still be patched before their first import.
 """
 
+import _queue
 import _signal as signal
 import _thread
 import builtins
@@ -11,6 +12,8 @@ import posix
 import select
 
 __all__ = [
+    "Empty",
+    "SimpleQueue",
     "get_ident",
     "interrupt_main",
     "open",
@@ -18,6 +21,7 @@ __all__ = [
     "os_open",
     "os_read",
     "os_readv",
+    "os_sendfile",
     "os_write",
     "rlock",
     "select_epoll",
@@ -29,11 +33,14 @@ __all__ = [
     "thread_local",
 ]
 
+Empty = _queue.Empty
+SimpleQueue = _queue.SimpleQueue
 open = builtins.open
 os_close = posix.close
 os_open = posix.open
 os_read = posix.read
 os_readv = posix.readv
+os_sendfile = posix.sendfile
 os_write = posix.write
 get_ident = _thread.get_ident
 interrupt_main = _thread.interrupt_main

@@ -5,7 +5,6 @@ any logging set up, Python's last resort prints it, with its traceback, on stder
 """
 
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,8 @@ def log_error(message: str, error: BaseException) -> None:
         getLogger("greenroom").error(message, exc_info=error)
     except Exception:
         # A handler that raises must not take the error along.
+        import traceback
+
         traceback.print_exc()
         print(message, file=sys.stderr)
         traceback.print_exception(error)

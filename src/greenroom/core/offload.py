@@ -17,7 +17,6 @@ and none needs to interrupt these calls.
 import os
 import warnings
 import weakref
-from _queue import Empty, SimpleQueue
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,9 +25,6 @@ from greenroom import _config, _originals
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
-
-# Taken now: patching replaces queue.SimpleQueue; get() of this one blocks the real thread.
-_RealQueue = SimpleQueue
 
 
 class Job:
@@ -116,7 +112,7 @@ class Offload:
     def forget(self) -> None:
         """Begin without threads: when new, and in the child of a fork, which has none."""
         self._threads: set[object] = set()
-        self._jobs: Any = _RealQueue()
+        self._jobs: Any = _originals.SimpleQueue()
         # One entry for each thread without a job, taken by the call that will give it one. With a
         # bound there may be more entries than such threads; then there are no more to start anyway.
         self._free: deque[None] = deque()
@@ -208,7 +204,7 @@ class Offload:
             try:
                 job: Job = self._jobs.get(True, None if self.size else _config.OFFLOAD_IDLE)
                 return job
-            except Empty:
+            except _originals.Empty:
                 try:
                     self._free.pop()
                     return None

@@ -45,15 +45,19 @@ from greenroom import _config, _originals
 from greenroom.core import arena, hooks, native, report
 from greenroom.core import task as _task
 from greenroom.core.atomic import atomic
-from greenroom.core.epoll import EpollPoller
 from greenroom.core.poller import FdState, Poller
 from greenroom.core.scope import Scope
-from greenroom.core.selector import SelectorPoller
 from greenroom.core.task import Task, new_task
 from greenroom.core.timers import FOREVER, Timed, TimerHeap
 from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.core.wakeup import WakeUp
 from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
+
+Backend: type[Poller]
+if _config.POLLER == "selectors":
+    from greenroom.core.selector import SelectorPoller as Backend
+else:
+    from greenroom.core.epoll import EpollPoller as Backend
 
 POLL_INTERVAL = _config.POLL_INTERVAL
 IO_BUDGET = _config.IO_BUDGET
@@ -159,8 +163,7 @@ class Scheduler:
         self.ready = RunQueue()
         self.timers = TimerHeap()
         self.wakeup = WakeUp()
-        poller_type = SelectorPoller if _config.POLLER == "selectors" else EpollPoller
-        self.poller = poller_type(self.wakeup.fd)
+        self.poller = Backend(self.wakeup.fd)
         self.clock = None
         self.idle = []
         self.newest = None

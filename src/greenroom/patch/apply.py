@@ -4,7 +4,6 @@ A row whose module is imported already takes effect at once; the others wait for
 theirs (imports.py), so that patching imports nothing that the program does not.
 """
 
-import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -107,9 +106,15 @@ def _imported(name: str) -> None:
         _apply(row, module)
 
 
+def _module(name: str) -> Any:
+    """Import a module; the package importlib is not needed for that."""
+    __import__(name)
+    return sys.modules[name]
+
+
 def _replacement(row: Row, original: Any) -> Any:
     module, _, names = row.source.partition(":")
-    found: Any = importlib.import_module(f"greenroom.{module}")
+    found: Any = _module(f"greenroom.{module}")
     for name in names.split("."):
         found = getattr(found, name)
     return found(original) if row.around else found
@@ -200,7 +205,7 @@ def original(target: str) -> Any:
     """
     key = _key(target)
     module, _, name = key.partition(":")
-    importlib.import_module(module)
+    _module(module)
     if key in _done:
         return _done[key].original
     owner: Any = sys.modules[module]
