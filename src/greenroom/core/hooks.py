@@ -4,9 +4,14 @@ log_error is where every error ends that nobody collects. It goes to the logger 
 any logging set up, Python's last resort prints it, with its traceback, on stderr.
 """
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def log_error(message: str, error: BaseException) -> None:

@@ -14,17 +14,22 @@ The threads block every signal: one that a program waits for with sigwait() must
 and none needs to interrupt these calls.
 """
 
+from __future__ import annotations
+
 import os
 import warnings
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any
+from _collections import deque
+from _weakref import ref
 
 from greenroom import _config, _originals
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 
 class Job:
@@ -94,7 +99,7 @@ def _end() -> None:
     """The call that ends a thread of a pool."""
 
 
-_pools: "weakref.WeakSet[Offload]" = weakref.WeakSet()
+_pools: list[ref[Offload]] = []
 
 
 class Offload:
@@ -107,7 +112,7 @@ class Offload:
     def __init__(self, size: int | None) -> None:
         self.size = size
         self.forget()
-        _pools.add(self)
+        _pools.append(ref(self, _pools.remove))
 
     def forget(self) -> None:
         """Begin without threads: when new, and in the child of a fork, which has none."""
@@ -235,6 +240,10 @@ class Offload:
         return len(self._threads)
 
 
+def _all_pools() -> list[Offload]:
+    return [pool for one in list(_pools) if (pool := one()) is not None]
+
+
 # A fault of the thread's own must reach faulthandler: the kernel resets these where blocked.
 _FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
 _BLOCKED = _originals.signal.valid_signals() - {
@@ -291,7 +300,7 @@ def pool_threads() -> int:
 
 def _warn_of_fork() -> None:
     """Warn if a thread is inside a C library now: what it holds there nobody gives back."""
-    busy = sum(pool.busy for pool in list(_pools) if pool.size is not None)
+    busy = sum(pool.busy for pool in _all_pools() if pool.size is not None)
     if busy:
         calls = "1 call is" if busy == 1 else f"{busy} calls are"
         warnings.warn(
@@ -305,7 +314,7 @@ def _warn_of_fork() -> None:
 
 def _forget_threads() -> None:
     """After a fork the child has none of the threads."""
-    for pool in list(_pools):
+    for pool in _all_pools():
         _scheduler.add_pool_threads(-pool.threads)
         pool.forget()
 

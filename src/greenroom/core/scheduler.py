@@ -31,13 +31,13 @@ the same tick have one winner, and a lock handed to a task that is killed before
 own.
 """
 
+from __future__ import annotations
+
 import atexit
 import os
 import sys
-from collections import deque
-from collections.abc import Callable
+from _collections import deque
 from contextvars import Context
-from typing import Any
 
 from greenlet import greenlet
 
@@ -53,6 +53,11 @@ from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.core.wakeup import WakeUp
 from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 Backend: type[Poller]
 if _config.POLLER == "selectors":
     from greenroom.core.selector import SelectorPoller as Backend
@@ -66,7 +71,7 @@ DEADLOCK_PAUSE = _config.DEADLOCK_PAUSE
 
 # Every scheduler that is in use, for what concerns them all: a closed fd, a fork. Replaced, never
 # changed, so that walking over it needs no lock.
-_schedulers: "tuple[Scheduler, ...]" = ()
+_schedulers: tuple[Scheduler, ...] = ()
 
 # Real threads that wait for work from here, and so wake nobody of themselves (offload.py).
 _pool_threads = 0
@@ -143,7 +148,7 @@ class Scheduler:
     hub: Any
     idle: list[Any]
     newest: Task | None
-    inbox: "deque[Any]"
+    inbox: deque[Any]
     sleeping: bool
     in_poll: bool
     ticks: int
@@ -190,7 +195,7 @@ class Scheduler:
         self.hub = greenlet(hub_main, root)
         self.hub.switch(self)
 
-    def here(self) -> "Scheduler":
+    def here(self) -> Scheduler:
         """Return the scheduler of the calling thread."""
         return get()
 
@@ -731,7 +736,7 @@ class Scheduler:
             self.poller.close()
             self.wakeup.close()
 
-    def adopt_main(self, old: "Scheduler") -> None:
+    def adopt_main(self, old: Scheduler) -> None:
         """After a fork: the task that forked, with its scopes, locals and locks, is main here."""
         task = old.current
         self.main = self.current = task

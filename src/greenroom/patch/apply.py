@@ -4,12 +4,17 @@ A row whose module is imported already takes effect at once; the others wait for
 theirs (imports.py), so that patching imports nothing that the program does not.
 """
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from greenroom.patch import imports
 from greenroom.patch.table import PARTS, TABLE, Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _MISSING: Any = object()
 

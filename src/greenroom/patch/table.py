@@ -10,8 +10,13 @@ Nothing is imported here. A row takes effect when its module is first imported (
 then is the module that holds the replacement imported too. docs/patching.md shows the table.
 """
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Iterator, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 PARTS = (
     "thread",

@@ -5,11 +5,11 @@ the standard library's Python code, running on these. Up to 3.12 a thread's end 
 lock of _set_sentinel(), from 3.13 on through a _ThreadHandle.
 """
 
+from __future__ import annotations
+
 import contextvars
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from greenroom.core import hooks
 from greenroom.core import scheduler as _scheduler
@@ -17,6 +17,11 @@ from greenroom.core.task import Task
 from greenroom.errors import Cancelled
 from greenroom.sync.event import Event
 from greenroom.sync.lock import Lock, RLock, ThreadEndLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _sentinels: dict[int, Lock] = {}  # by the ident of the task
 _started: set[Task] = set()

@@ -8,7 +8,7 @@ tick either owns it or does not. The signatures are threading's: acquire(blockin
 Usable from several OS threads at once, and by code outside any task.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
@@ -16,6 +16,10 @@ from greenroom.core.scheduler import Scheduler
 from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LONGEST = 9223372036.0  # threading.TIMEOUT_MAX, the same on every Linux
 _NO_LIMIT = -1  # the default of `timeout`, told from others without comparing
