@@ -99,6 +99,27 @@ def _end() -> None:
     """The call that ends a thread of a pool."""
 
 
+_locals = _originals.thread_local()
+
+
+class _ThreadEnd:
+    """Lies in the locals of a thread of a pool that ends, and goes when the thread is gone.
+
+    That is, when the interpreter no longer counts it: were it taken from the pool's threads before,
+    a deadlock in between would not be seen, for there would seem to be another thread.
+
+    job   the one that asked for its end, if any
+    """
+
+    def __init__(self, pool: Offload, key: object, job: Job | None) -> None:
+        self.pool = pool
+        self.key = key
+        self.job = job
+
+    def __del__(self) -> None:
+        self.pool.thread_ended(self.key, self.job)
+
+
 _pools: list[ref[Offload]] = []
 
 
@@ -198,6 +219,10 @@ class Offload:
             else:
                 _scheduler.wake_first(job.waiter)
             del job
+        _locals.end = _ThreadEnd(self, key, job)
+
+    def thread_ended(self, key: object, job: Job | None) -> None:
+        """Count a thread no longer, and wake who waits for its end."""
         _scheduler.add_pool_threads(-1)
         self._threads.discard(key)
         if job is not None:
