@@ -722,7 +722,6 @@ class Scheduler:
         task.scheduler = self
         if task.index >= 0:  # a deadline that no longer counts: timers are lazy
             old.timers.remove(task)
-            task.deadline = FOREVER
         task.pending = None
         task.killed = False
         task.attention = task.scope is not None
