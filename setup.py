@@ -34,6 +34,12 @@ COMPILED = [
     "green/fdcalls.pyx",
     "green/fdio.py",
     "green/files.py",
+    "green/opening.py",
+    "green/os.py",
+    "green/fcntl.py",
+    "green/time.py",
+    "green/connection.py",
+    "green/fastssl.pyx",
 ]
 
 

@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,10 @@ WANTED = ("3.11", "3.12", "3.13", "3.14")
 LINT = ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pytest>=8", "hypothesis>=6"]
 BUILD = ["setuptools>=77", "cython>=3.1,<4", "greenlet>=3.2"]
 TEST = ["pytest>=8", "hypothesis>=6", "requests>=2"]
+# The extra "services" of pyproject.toml: the clients that tests/services runs.
+SERVICES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+    "services"
+]
 
 
 def version_of(python: str) -> str | None:
@@ -144,7 +149,7 @@ def main() -> int:
         lint(legs)
     if options.lint:
         return report(legs, [])
-    packages = BUILD + TEST
+    packages = BUILD + TEST + SERVICES
     args = options.pytest_args
     compiled = legs.environment(this, sys.executable, packages, GREENROOM_COMPILE="1")
     if compiled is not None:

@@ -19,7 +19,9 @@ from greenroom.patch.apply import is_patched, original, patch_all, unpatch_all
 from greenroom.sync.condition import Barrier, Condition
 from greenroom.sync.event import Event, Result
 from greenroom.sync.lock import BoundedSemaphore, Lock, RLock, Semaphore
+from greenroom.sync.proxies import offload
 from greenroom.sync.queue import LifoQueue, PriorityQueue, Queue, SimpleQueue
+from greenroom.sync.threadpool import ThreadPool, to_thread
 from greenroom.sync.timeout import timeout
 from greenroom.sync.wait import as_completed, joinall, wait
 
@@ -45,18 +47,21 @@ __all__ = [
     "SimpleQueue",
     "Task",
     "TaskKilled",
+    "ThreadPool",
     "Timeout",
     "as_completed",
     "current",
     "is_patched",
     "joinall",
     "local",
+    "offload",
     "original",
     "patch_all",
     "run",
     "sleep",
     "spawn",
     "timeout",
+    "to_thread",
     "unpatch_all",
     "wait",
 ]

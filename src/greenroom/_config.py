@@ -76,3 +76,7 @@ EVENTS_PER_POLL = 1024
 
 # Seconds accept waits after EMFILE or ENFILE, when no fd is left (libev and Twisted: 1 s or less).
 ACCEPT_BACKOFF = 0.1
+
+# Seconds in which a database must have cancelled a query that was cut short; then the connection is
+# closed. psycopg gives it as long on Ctrl-C.
+DRIVER_CANCEL_SECONDS = 5.0

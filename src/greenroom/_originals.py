@@ -12,6 +12,7 @@ import select
 
 __all__ = [
     "get_ident",
+    "interrupt_main",
     "open",
     "os_close",
     "os_open",
@@ -35,6 +36,7 @@ os_read = posix.read
 os_readv = posix.readv
 os_write = posix.write
 get_ident = _thread.get_ident
+interrupt_main = _thread.interrupt_main
 start_new_thread = _thread.start_new_thread
 thread_count = _thread._count
 thread_local = _thread._local

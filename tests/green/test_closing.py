@@ -190,18 +190,7 @@ def test_a_peer_that_resets_before_accept_does_not_stop_the_server(listener):
     assert got == ["reset"] * 3 + [b"x"]
 
 
-REUSED = pytest.mark.xfail(strict=True, reason="a new socket on the number waits without a watch")
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        "accept",
-        "socket",
-        pytest.param("socketpair", marks=REUSED),
-        pytest.param("dup", marks=REUSED),
-    ],
-)
+@pytest.mark.parametrize("how", ["accept", "socket", "socketpair", "dup"])
 def test_a_number_closed_by_foreign_code_serves_its_next_socket(how, listener, caplog):
     # Symptom: os.close(fd) while a task waited on fd; the next socket with that number never woke.
     client = socket.create_connection(listener.getsockname())

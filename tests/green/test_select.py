@@ -97,6 +97,18 @@ class TestSelect:
         assert not other.done
         other.join()
 
+    def test_a_loop_that_only_looks_lets_others_run(self, pair):
+        poll, epoll = select.poll(), select.epoll()
+        for look in (lambda: select.select([], [], [], 0), lambda: poll.poll(0), epoll.poll):
+            epoll.register(pair[0], stdlib.EPOLLOUT) if look == epoll.poll else None
+            other = greenroom.spawn(int)
+            looks = 0
+            while not other.done:
+                look()
+                looks += 1
+                assert looks < 1000
+        epoll.close()
+
     def test_a_regular_file_is_always_ready(self, file, pair):
         assert select.select([file, pair[0]], [file], []) == ([file], [file], [])
 
@@ -240,6 +252,25 @@ class TestPoll:
         expected = outcome(stdlib.poll().poll, timeout)
         assert expected[0] == "raised"
         assert outcome(select.poll().poll, timeout)[:2] == expected[:2]
+
+    def test_a_second_poll_meanwhile_is_refused_and_a_type_of_its_own_is_not_for_making(self, pair):
+        poll = select.poll()
+        poll.register(pair[0], stdlib.POLLIN)
+        waiting = greenroom.spawn(poll.poll)
+        settle()
+        with pytest.raises(RuntimeError, match="concurrent"):
+            poll.poll()
+        pair[1].sendall(b"x")
+        assert waiting.result()
+        assert poll.poll() == [(pair[0].fileno(), stdlib.POLLIN)]
+        with pytest.raises(TypeError, match="cannot create"):
+            type(poll)()
+
+    def test_a_timeout_beyond_c_is_refused_even_if_something_is_ready(self, pair):
+        poll = select.poll()
+        poll.register(pair[0], stdlib.POLLOUT)
+        with pytest.raises(OverflowError):
+            poll.poll(2**31)
 
 
 class TestEpoll:

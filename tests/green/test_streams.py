@@ -1,8 +1,10 @@
 """TCP and Unix streams: what is sent arrives whole, in order, and the end is seen as the end."""
 
 import hashlib
+import os
 import random
 import struct
+import sys
 
 import pytest
 
@@ -269,7 +271,6 @@ def test_message_calls_park_on_a_stream_too(tcp, method):
     assert reading.result()[0] == b"abc"
 
 
-@pytest.mark.xfail(strict=True, reason="MSG_DONTWAIT beside MSG_WAITALL: the first piece is all")
 @pytest.mark.parametrize("method", ["recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into"])
 def test_wait_all_holds_for_every_receiving_call(pair, method):
     one, two = pair
@@ -285,9 +286,34 @@ def test_wait_all_holds_for_every_receiving_call(pair, method):
     settle()
     two.sendall(b"def")
     assert reading.result()[0] in (b"abcdef", 6)
+    assert bytes(buffer) in (b"abcdef", bytes(6))
 
 
-@pytest.mark.xfail(strict=True, reason="recvmsg(2) never waits for the error queue; ours does")
+@pytest.mark.parametrize("end", [b"de", b""])
+def test_wait_all_scatters_over_buffers_and_stops_at_the_end_of_the_stream(pair, end):
+    one, two = pair
+    buffers = [bytearray(2), bytearray(0), bytearray(2), bytearray(2)]
+    reading = greenroom.spawn(one.recvmsg_into, buffers, 0, socket.MSG_WAITALL)
+    for piece in (b"a", b"bc", end):
+        two.sendall(piece)
+        settle()
+    assert not reading.done
+    two.close()
+    assert reading.result()[0] == 3 + len(end)
+    assert b"".join(buffers) == (b"abc" + end).ljust(6, b"\0")
+
+
+def test_wait_all_stops_where_an_fd_came_along(pair):
+    one, two = pair
+    reading = greenroom.spawn(one.recvmsg, 6, socket.CMSG_SPACE(4), socket.MSG_WAITALL)
+    settle()
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, (0).to_bytes(4, sys.byteorder))]
+    two.sendmsg([b"abc"], rights)
+    data, ((_, _, fd),), _, _ = reading.result()
+    os.close(int.from_bytes(fd, sys.byteorder))
+    assert data == b"abc"
+
+
 def test_an_empty_error_queue_is_an_error_at_once(clock):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))

@@ -27,6 +27,7 @@ CALLS = {
     "sendall of a number": lambda sock: sock.sendall(3),
     "sendto of a str": lambda sock: sock.sendto("text", ("127.0.0.1", 1)),
     "sendto without an address": lambda sock: sock.sendto(b"x"),
+    "sendto with str flags": lambda sock: sock.sendto(b"x", "flags", ("127.0.0.1", 1)),
     "sendto too many": lambda sock: sock.sendto(b"x", 0, ("127.0.0.1", 1), 4),
     "sendmsg of strings": lambda sock: sock.sendmsg(["text"]),
     "sendmsg of a number": lambda sock: sock.sendmsg(3),
@@ -53,6 +54,7 @@ LOOSE = {
     "sendmsg of a number",
     "sendto without an address",
     "sendto too many",
+    "sendto with str flags",
     "send of a str",
     "sendall of a str",
 }
@@ -117,3 +119,44 @@ def test_closing_twice_is_allowed_and_fileno_is_minus_one():
     sock.close()
     sock.close()
     assert sock.fileno() == -1
+
+
+def test_detaching_marks_the_socket_closed():
+    one, two = socket.socketpair()
+    file = one.makefile("rb")
+    fd = one.detach()
+    assert "[closed]" in repr(one)
+    with socket.socket(fileno=fd) as taken:
+        file.close()
+        two.sendall(b"x")
+        assert taken.recv(1) == b"x"
+    two.close()
+
+
+POSITIONAL = {
+    "recv": {"bufsize": 1},
+    "recvfrom": {"bufsize": 1},
+    "recvmsg": {"bufsize": 1},
+    "recvmsg_into": {"buffers": [bytearray(1)]},
+    "send": {"data": b"x"},
+    "sendall": {"data": b"x"},
+    "sendto": {"data": b"x"},
+    "sendmsg": {"buffers": [b"x"]},
+    "connect": {"address": ("127.0.0.1", 1)},
+    "connect_ex": {"address": ("127.0.0.1", 1)},
+}
+
+
+@pytest.mark.parametrize("name", POSITIONAL)
+def test_keywords_that_the_standard_library_refuses_are_refused(name):
+    with socket.socket() as sock, pytest.raises(TypeError):
+        getattr(sock, name)(**POSITIONAL[name])
+
+
+def test_keywords_that_the_standard_library_takes_are_taken():
+    one, two = socket.socketpair()
+    buffer = bytearray(4)
+    with one, two:
+        two.sendall(b"abcd")
+        assert one.recv_into(buffer=buffer, nbytes=2, flags=0) == 2
+        assert one.recvfrom_into(buffer=buffer, nbytes=2, flags=0)[0] == 2

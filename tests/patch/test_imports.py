@@ -32,3 +32,22 @@ def test_using_tasks_loads_none_either():
         print(sorted({"ssl", "socket", "threading"} & set(sys.modules)))
     """
     assert output_of(code) == ["[]"]
+
+
+def test_a_module_imported_again_or_reloaded_is_green_too():
+    code = """
+        import importlib, sys
+        import greenroom
+        greenroom.patch_all()
+        import queue, socket
+        green, recv = queue.SimpleQueue, socket.socket.recv
+        del sys.modules["queue"], sys.modules["_queue"]
+        import queue
+        print(queue.SimpleQueue is green, queue.Empty is sys.modules["_queue"].Empty)
+        old = socket.socket
+        importlib.reload(socket)
+        print(socket.socket is not old, socket.socket.recv is recv)
+        greenroom.unpatch_all()
+        print(old.recv is not recv, socket.socket.recv is not recv, queue.SimpleQueue is not green)
+    """
+    assert output_of(code) == ["True True", "True True", "True True True"]

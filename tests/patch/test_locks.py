@@ -257,3 +257,28 @@ def test_a_deadlock_of_two_locks_is_reported_with_both_lines():
     """
     lines = patched(code)
     assert lines == ["3 True"]
+
+
+def test_locks_say_what_they_are_as_the_librarys_do():
+    code = """
+        for lock in (threading.Lock(), threading.RLock()):
+            print(repr(lock).partition(" ")[0], end=" ")
+            with lock:
+                print(repr(lock).partition(" ")[0], " object " in repr(lock))
+    """
+    assert patched(code) == ["<unlocked <locked True", "<unlocked <locked True"]
+
+
+def test_a_timeout_beyond_the_librarys_is_refused():
+    code = """
+        for lock in (threading.Lock(), threading.RLock()):
+            for timeout in (1e100, threading.TIMEOUT_MAX + 1):
+                try:
+                    lock.acquire(timeout=timeout)
+                except OverflowError as error:
+                    print(error)
+            print(lock.acquire(timeout=threading.TIMEOUT_MAX))
+    """
+    assert patched(code) == ["timeout value is too large"] * 2 + ["True"] + [
+        "timeout value is too large"
+    ] * 2 + ["True"]

@@ -105,3 +105,19 @@ def test_asyncio_runs_in_a_task_while_others_go_on():
         print(len(ticks) > 3)
     """
     assert patched(code) == ["asyncio", "True"]
+
+
+def test_an_asyncio_loop_that_is_always_busy_lets_threads_run():
+    code = """
+        import greenroom
+        greenroom.patch_all()
+        import asyncio, threading
+        ran = []
+        async def busy():
+            while not ran:
+                await asyncio.sleep(0)
+        threading.Thread(target=ran.append, args=(1,)).start()
+        asyncio.run(busy())
+        print(ran)
+    """
+    assert output_of(code) == ["[1]"]

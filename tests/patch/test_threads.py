@@ -377,3 +377,82 @@ def test_a_thousand_threads_alive_at_once():
         print(threading.active_count())
     """
     assert patched(code) == ["1000 1001", "1"]
+
+
+def test_a_thread_that_joins_main_is_waited_for_at_the_end():
+    code = """
+        def work():
+            threading.main_thread().join()
+            print("end of thread")
+        for _ in range(2):
+            threading.Thread(target=work).start()
+        time.sleep(0)
+        print("end of main")
+    """
+    assert patched(code) == ["end of main", "end of thread", "end of thread"]
+
+
+def test_what_a_threads_own_values_do_when_they_go_may_wait():
+    code = """
+        values = threading.local()
+        class Slow:
+            def __del__(self):
+                time.sleep(0.001)
+                print("gone")
+        def work():
+            values.slow = Slow()
+        thread = threading.Thread(target=work, name="worker")
+        thread.start()
+        thread.join()
+        print("joined")
+    """
+    assert patched(code) == ["gone", "joined"]
+
+
+def test_an_error_in_a_bare_thread_reaches_the_unraisable_hook():
+    code = """
+        import _thread
+        def hook(args):
+            print(args.exc_type.__name__, args.err_msg, args.object is fail)
+        def fail():
+            raise ValueError
+        sys.unraisablehook = hook
+        _thread.start_new_thread(fail, ())
+        time.sleep(0)
+    """
+    assert patched(code) == ["ValueError Exception ignored in thread started by True"]
+
+
+def test_interrupt_main_reaches_main_though_it_never_waits_again():
+    code = """
+        import _thread
+        ran = []
+        def work():
+            done.set()  # main is woken now, and will not have to wait in join()
+            _thread.interrupt_main()
+            ran.append(1)
+        done = threading.Event()
+        thread = threading.Thread(target=work)
+        try:
+            thread.start()
+            done.wait()
+            while not ran:
+                time.sleep(0)
+            total = sum(range(1000))
+            print("not reached")
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    assert patched(code) == ["interrupted"]
+
+
+def test_what_a_finalizer_prints_at_the_very_end_comes_out():
+    code = """
+        class Last:
+            def __init__(self):
+                self.cycle = self
+            def __del__(self):
+                print("last")
+        last = Last()
+    """
+    assert patched(code) == ["last"]

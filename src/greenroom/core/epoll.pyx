@@ -97,6 +97,14 @@ cdef class EpollPoller(Poller):
             state.registered = True
             state.interest = -1
 
+    cpdef bint watches(self, FdState state) except -1:
+        if not state.registered:
+            return False
+        try:
+            return self.control(EPOLL_CTL_MOD, state) == 0
+        except OSError:  # EBADF
+            return False
+
     cpdef unregister(self, FdState state):
         cdef epoll_event event
         state.registered = False

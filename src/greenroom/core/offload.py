@@ -16,6 +16,7 @@ and none needs to interrupt these calls.
 
 import os
 import warnings
+import weakref
 from _queue import Empty, SimpleQueue
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -30,22 +31,74 @@ from greenroom.core.waitqueue import WaitQueue
 _RealQueue = SimpleQueue
 
 
-class _Job:
-    """One call, and the task that waits for it, unless it has given up."""
+class Job:
+    """One call, and the task that waits for it, unless it has given up.
 
-    __slots__ = ("args", "error", "fn", "result", "waiter", "what")
+    A task that is killed leaves. A call that has not begun is then taken back; one that has goes
+    on, and counts as something that may still wake others until it ends. list.pop() is atomic, so
+    of two who pop one comes first.
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    scheduler   of the task that waits
+    unclaimed   popped by the thread that makes the call, or by the task that takes it back
+    partings    popped by the task that leaves and by the thread that has finished
+    """
+
+    __slots__ = (
+        "args",
+        "error",
+        "fn",
+        "partings",
+        "result",
+        "scheduler",
+        "taken_back",
+        "unclaimed",
+        "waiter",
+        "what",
+    )
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], what: object = None) -> None:
         self.waiter = WaitQueue()
         self.fn = fn
         self.args = args
         self.result: Any = None
         self.error: BaseException | None = None
-        self.what = f"{getattr(fn, '__name__', fn)}() in a thread"
+        self.what = f"{getattr(what or fn, '__name__', what or fn)}() in a thread"
+        self.scheduler: _scheduler.Scheduler | None = None
+        self.unclaimed = [True]
+        self.partings = ["second", "first"]
+        self.taken_back = False
 
     @property
     def wait_reason(self) -> str:
         return self.what
+
+    def claim(self) -> bool:
+        """Return True, once: the caller has the call, to make it or to take it back."""
+        try:
+            return self.unclaimed.pop()
+        except IndexError:
+            return False
+
+    def take_back(self) -> bool:
+        """Return whether the call is not made, and never will be."""
+        self.taken_back = self.claim() or self.taken_back
+        return self.taken_back
+
+    def part(self) -> bool:
+        """Leave the job; True if the other side has left before."""
+        return self.partings.pop() == "second"
+
+    def uncount(self) -> None:
+        """In the task's thread: the call that nobody waits for has ended."""
+        assert self.scheduler is not None
+        self.scheduler.external -= 1
+
+
+def _end() -> None:
+    """The call that ends a thread of a pool."""
+
+
+_pools: "weakref.WeakSet[Offload]" = weakref.WeakSet()
 
 
 class Offload:
@@ -56,7 +109,12 @@ class Offload:
     """
 
     def __init__(self, size: int | None) -> None:
-        self._size = size
+        self.size = size
+        self.forget()
+        _pools.add(self)
+
+    def forget(self) -> None:
+        """Begin without threads: when new, and in the child of a fork, which has none."""
         self._threads: set[object] = set()
         self._jobs: Any = _RealQueue()
         # One entry for each thread without a job, taken by the call that will give it one. With a
@@ -67,13 +125,17 @@ class Offload:
     def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call fn(*args) in a real thread and return what it returns.
 
-        Raises    what fn raises. When the task is killed or times out, the call goes on, and what
-                  comes of it is dropped
+        Raises    what fn raises. When the task is killed or times out, a call that has begun goes
+                  on, and what comes of it is dropped
         Switches  always
         """
-        job = _Job(fn, args)
-        scheduler = _scheduler.get()
-        self._provide_thread()
+        return self.run(Job(fn, args))
+
+    def run(self, job: Job) -> Any:
+        """Have a thread make the job's call; otherwise as call()."""
+        scheduler = job.scheduler = _scheduler.get()
+        if job.fn is not _end:
+            self._provide_thread()
         try:
             scheduler.enlist(job.waiter, job, FOREVER)
         except BaseException:
@@ -83,8 +145,11 @@ class Offload:
         try:
             self._jobs.put(job)
             scheduler.wait()
-        finally:
-            scheduler.external -= 1
+        except BaseException:
+            if job.take_back() or job.part():
+                scheduler.external -= 1
+            raise
+        scheduler.external -= 1
         if job.error is not None:
             raise job.error
         return job.result
@@ -92,14 +157,14 @@ class Offload:
     def start(self, fn: Callable[..., Any], *args: Any) -> None:
         """Call fn(*args) in a real thread; nobody waits for it, and what it raises is dropped."""
         self._provide_thread()
-        self._jobs.put(_Job(fn, args))
+        self._jobs.put(Job(fn, args))
 
     def _provide_thread(self) -> None:
         """See to it that a thread will take the next job, or that there are as many as may be."""
         try:
             self._free.pop()
         except IndexError:
-            if self._size is None or len(self._threads) < self._size:
+            if self.size is None or len(self._threads) < self.size:
                 key = object()
                 self._threads.add(key)
                 _scheduler.add_pool_threads(1)
@@ -115,15 +180,10 @@ class Offload:
 
     def _work(self, key: object) -> None:
         """A thread of the pool. It inherits the signal mask."""
-        while True:
-            try:
-                job = self._jobs.get(True, None if self._size else _config.OFFLOAD_IDLE)
-            except Empty:
-                try:
-                    self._free.pop()
-                except IndexError:
-                    continue  # a call counts on this thread: its job is about to come
-                break
+        while (job := self._next_job()) is not None and job.fn is not _end:
+            if not job.claim():
+                self._free.append(None)
+                continue
             self._running.add(key)
             try:
                 job.result = job.fn(*job.args)
@@ -131,10 +191,42 @@ class Offload:
                 job.error = error
             self._running.discard(key)
             self._free.append(None)
-            _scheduler.wake_first(job.waiter)
+            if job.part():
+                assert job.scheduler is not None  # of the task that has left
+                job.scheduler.call_soon_threadsafe(job.uncount)
+            else:
+                _scheduler.wake_first(job.waiter)
             del job
         _scheduler.add_pool_threads(-1)
         self._threads.discard(key)
+        if job is not None:
+            _scheduler.wake_first(job.waiter)
+
+    def _next_job(self) -> Job | None:
+        """Wait for a job; None: the pool has no bound, and nothing has come for a while."""
+        while True:
+            try:
+                job: Job = self._jobs.get(True, None if self.size else _config.OFFLOAD_IDLE)
+                return job
+            except Empty:
+                try:
+                    self._free.pop()
+                    return None
+                except IndexError:
+                    pass  # a call counts on this thread: its job is about to come
+
+    def end_threads(self) -> None:
+        """Let the threads finish what they were given, and wait until all have ended.
+
+        Nothing more may be asked of them.
+        """
+        for _ in range(len(self._threads)):
+            self.run(Job(_end, (), "close"))
+
+    def dismiss_threads(self) -> None:
+        """As end_threads(), without waiting."""
+        for _ in range(len(self._threads)):
+            self._jobs.put(Job(_end, ()))
 
     @property
     def busy(self) -> int:
@@ -158,9 +250,19 @@ _pool = Offload(_config.OFFLOAD_THREADS)
 _unbounded = Offload(None)
 
 
+def run_unbounded(job: Job) -> Any:
+    """Offload.run(), as call_unbounded()."""
+    return _unbounded.run(job)
+
+
 def call(fn: Callable[..., Any], *args: Any) -> Any:
     """Offload.call() of the small pool: for a call that ends by itself."""
     return _pool.call(fn, *args)
+
+
+def run(job: Job) -> Any:
+    """Offload.run() of the small pool."""
+    return _pool.run(job)
 
 
 def call_unbounded(fn: Callable[..., Any], *args: Any) -> Any:
@@ -193,11 +295,11 @@ def pool_threads() -> int:
 
 def _warn_of_fork() -> None:
     """Warn if a thread is inside a C library now: what it holds there nobody gives back."""
-    busy = _pool.busy
+    busy = sum(pool.busy for pool in list(_pools) if pool.size is not None)
     if busy:
         calls = "1 call is" if busy == 1 else f"{busy} calls are"
         warnings.warn(
-            f"os.fork() while {calls} running in a thread of greenroom's pool: locks of the C "
+            f"os.fork() while {calls} running in a thread of greenroom's pools: locks of the C "
             "library that such a thread holds now stay locked in the child for ever; fork before, "
             "or start the child with subprocess or multiprocessing's 'spawn'",
             RuntimeWarning,
@@ -207,10 +309,9 @@ def _warn_of_fork() -> None:
 
 def _forget_threads() -> None:
     """After a fork the child has none of the threads."""
-    global _pool, _unbounded
-    _scheduler.add_pool_threads(-pool_threads())
-    _pool = Offload(_config.OFFLOAD_THREADS)
-    _unbounded = Offload(None)
+    for pool in list(_pools):
+        _scheduler.add_pool_threads(-pool.threads)
+        pool.forget()
 
 
 os.register_at_fork(before=_warn_of_fork, after_in_child=_forget_threads)

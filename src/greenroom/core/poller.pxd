@@ -32,6 +32,7 @@ cdef class Poller:
     @cython.locals(waiter=Waiter)
     cpdef fired(self, FdState state, bint read, bint write, bint exact)
     cpdef arm(self, FdState state, bint write, bint level)
+    cpdef bint watches(self, FdState state) except -1
     cpdef unregister(self, FdState state)
     cpdef int poll(self, double timeout) except -1
     cpdef close(self)

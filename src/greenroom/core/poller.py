@@ -4,6 +4,7 @@ The scheduler owns one poller and calls, from its own thread only:
 
   state(fd)                 the FdState of fd, made on first use
   arm(state, write, level)  called before a task parks on state.readers or state.writers
+  watches(state)            is the fd still the file that was registered?
   drop(fd)                  fd is about to be closed, or its number belongs to a new file: forget it
   poll(timeout)             take what happened, waiting at most timeout seconds (FOREVER: no limit)
 
@@ -129,6 +130,13 @@ class Poller:
 
     def arm(self, state: FdState, write: bool, level: bool) -> None:
         """See to it that fired() is called when the fd is ready in that direction."""
+        raise NotImplementedError
+
+    def watches(self, state: FdState) -> bool:
+        """Tell whether the fd is still the file that is watched for state.
+
+        False: it was closed by who did not say so, and the number may have been given out again.
+        """
         raise NotImplementedError
 
     def unregister(self, state: FdState) -> None:

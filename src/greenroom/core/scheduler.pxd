@@ -76,6 +76,7 @@ cdef class Scheduler:
     @cython.locals(outermost=Scope, scope=Scope, now=double)
     cdef double before_wait(self, Task task, double deadline) except? -1.0
     cdef switch_out(self, Task task)
+    cdef interrupt_again(self, Task main)
     cdef object free_carrier(self)
     cpdef bint is_alone(self)
     @cython.locals(main=Task)

@@ -425,6 +425,20 @@ class Scheduler:
                 # was this one, or somebody called switch() on it. Send it back.
                 native.switch(self.current.greenlet)
         self.budget = IO_BUDGET
+        if task.pending is not None and task is self.main:
+            self.interrupt_again(task)
+
+    def interrupt_again(self, main: Task) -> None:
+        """Ctrl-C came when main had been woken and not yet run: let the signal's handler run again.
+
+        It will find main running, and raise where main's wait has returned to, which may be long
+        before the next wait.
+        """
+        # With an error of its own to raise, be it from a second Ctrl-C, it is interrupted already.
+        if isinstance(main.pending, KeyboardInterrupt) and not main.error and not shielded(main):
+            main.pending = None
+            main.attention = main.killed or main.scope is not None
+            _originals.interrupt_main()
 
     def free_carrier(self) -> Any:
         """Return the greenlet that will run a NEW task: an idle carrier, or the hub to make one."""
@@ -909,12 +923,16 @@ def _describe_caller() -> str:
 def new_fd(fd: int, known: bool = False) -> None:
     """Tell every scheduler that fd is a new file: what was known of the number is void.
 
-    known   the number was given, not made by the kernel: those who wait on it may be right to
+    known   the number was given, not made by the kernel: those who wait on it may be right to,
+            if it is still the file they wait for
     """
     for scheduler in _schedulers:
         if fd < len(scheduler.poller.states):
             state = scheduler.poller.states[fd]
-            if state is not None and not (known and (state.readers.count or state.writers.count)):
+            if state is None:
+                continue
+            waited = state.readers.count or state.writers.count
+            if not (known and waited and scheduler.poller.watches(state)):
                 scheduler.drop_fd(fd, "code that greenroom did not see")
 
 

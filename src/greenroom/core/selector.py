@@ -5,6 +5,7 @@ the kernel for a direction only while a task waits for it, level-triggered, so t
 miss; that costs one or two epoll_ctl(2) a wait.
 """
 
+import select
 import selectors
 
 from greenroom.core.poller import FdState, Poller
@@ -19,6 +20,8 @@ class _Selector(selectors.DefaultSelector):
     _selector_cls = getattr(selectors.DefaultSelector, "_selector_cls", None)
     select = selectors.DefaultSelector.select
 
+
+_MASKS = {0: 0, READ: select.EPOLLIN, WRITE: select.EPOLLOUT, 3: select.EPOLLIN | select.EPOLLOUT}
 
 # poll(2) and epoll_wait(2) take an int of milliseconds.
 _LONGEST = 2.0**31 / 1000 - 1
@@ -58,6 +61,18 @@ class SelectorPoller(Poller):
             self._selector.register(state.fd, wanted, state)
             state.registered = True
         state.interest = wanted
+
+    def watches(self, state: FdState) -> bool:
+        if not state.registered:
+            return False
+        if not isinstance(self._selector, selectors.EpollSelector):
+            return True  # no other kind can tell
+        try:
+            # modify() of the selector itself asks the kernel only if the events are others.
+            self._selector._selector.modify(state.fd, _MASKS[state.interest])  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
 
     def _forget_number(self, fd: int) -> None:
         if fd in self._selector.get_map():

@@ -27,29 +27,10 @@ cdef extern from *:
     """
     #include <netinet/in.h>
     #include <sys/socket.h>
-
-    /* SAFETY: the head of PySocketSockObject (Modules/socketmodule.h), the same in 3.11 to 3.14.
-     * Read under the GIL, while a reference to the object is held; never written. */
-    typedef struct {
-        PyObject_HEAD
-        int sock_fd;
-        int sock_family;
-        int sock_type;
-        int sock_proto;
-        void *errorhandler;
-        long long sock_timeout;         /* nanoseconds, negative: none */
-    } GreenroomSocket;
     """
-    ctypedef struct GreenroomSocket:
-        int sock_fd
-        int sock_family
-        int sock_type
-        int sock_proto
-        long long sock_timeout
-
     Py_ssize_t c_recv "recv"(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t c_send "send"(int fd, const void *buffer, size_t size, int flags) nogil
-    int MSG_DONTWAIT, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
+    int MSG_DONTWAIT, MSG_ERRQUEUE, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
 
 cdef extern from "Python.h":
     object PyErr_SetFromErrno(object type)
@@ -85,7 +66,7 @@ def usable() -> bool:
         probe.close()
 
 
-cdef inline GreenroomSocket *struct_of(object sock) except NULL:
+cdef GreenroomSocket *struct_of(object sock) except NULL:
     if not PyObject_TypeCheck(sock, SocketType):
         raise TypeError(f"expected a socket, not {type(sock).__name__!r}")
     return <GreenroomSocket *><void *>sock
@@ -93,7 +74,10 @@ cdef inline GreenroomSocket *struct_of(object sock) except NULL:
 
 cdef inline bint polls(GreenroomSocket *struct, int flags) noexcept:
     """Whether the user wants this call not to wait."""
-    return struct.sock_timeout == 0 or (flags & MSG_DONTWAIT and struct.sock_timeout < 0)
+    # recv(2) never waits for the error queue.
+    return struct.sock_timeout == 0 or (
+        flags & (MSG_DONTWAIT | MSG_ERRQUEUE) and struct.sock_timeout < 0
+    )
 
 
 cdef FdState state_of(Scheduler scheduler, GreenroomSocket *struct):
@@ -183,7 +167,7 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
     return PyBytes_FromStringAndSize(scratch, got)
 
 
-def recv_into(sock, buffer, Py_ssize_t nbytes=0, int flags=0):
+def recv_into(sock, /, buffer, Py_ssize_t nbytes=0, int flags=0):
     """recv(2) into a writable buffer. Returns how many bytes came, 0 at the end of the stream."""
     cdef GreenroomSocket *struct = struct_of(sock)
     cdef Scheduler scheduler

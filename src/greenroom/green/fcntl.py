@@ -1,3 +1,4 @@
+# cython: binding=False
 """Locks on files that park: flock, lockf, fcntl(F_SETLKW).                      layer: green
 
 The kernel tells nobody when a file lock is free, so they are tried again, after 1 ms at first and

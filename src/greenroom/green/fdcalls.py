@@ -5,7 +5,7 @@ import os
 import stat
 from typing import Any
 
-__all__ = ["more_on_disk", "try_read", "try_readinto", "try_write"]
+__all__ = ["is_fifo", "more_on_disk", "try_read", "try_readinto", "try_write"]
 
 _CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
 
@@ -34,6 +34,14 @@ def more_on_disk(fd: int, offset: int = -1) -> bool:
     if not stat.S_ISREG(info.st_mode):
         return False
     return (os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset) < info.st_size
+
+
+def is_fifo(path: Any) -> bool:
+    """Return whether there is a FIFO at path; whatever is wrong with path, opening it will say."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def try_readinto(fd: int, buffer: Any) -> int:

@@ -9,15 +9,18 @@ share. A call that cannot be tried answers with an errno, and fdio.py knows what
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EOPNOTSUPP, ESPIPE, errno
-from posix.stat cimport S_ISREG, fstat, struct_stat
+from posix.stat cimport S_ISFIFO, S_ISREG, fstat, stat, struct_stat
 from posix.types cimport off_t
 from posix.unistd cimport SEEK_CUR, lseek
 
 cdef extern from *:
     """
+    #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
+    #endif
     #include <sys/uio.h>
     #ifndef RWF_NOWAIT
     #define RWF_NOWAIT 0x00000008
@@ -31,6 +34,11 @@ cdef extern from *:
     int RWF_NOWAIT
 
 cdef extern from "Python.h":
+    ctypedef struct PyObject
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
+    void Py_XDECREF(PyObject *thing)
+    int resize "_PyBytes_Resize"(PyObject **data, Py_ssize_t size) except -1
+    int PyUnicode_FSConverter(object path, void *result) except 0
     object PyErr_SetFromErrno(object type)
     int PyErr_CheckSignals() except -1
 
@@ -65,11 +73,17 @@ cpdef object try_read(int fd, Py_ssize_t size, off_t offset=-1):
     cdef Py_ssize_t got
     if size < 0:
         return EINVAL
-    data = PyBytes_FromStringAndSize(NULL, size)
-    got = read_once(fd, PyBytes_AS_STRING(data), size, offset)
-    if got < 0:
-        return errno
-    return data if got == size else data[:got]
+    cdef PyObject *raw = new_bytes(NULL, size)
+    cdef int problem = 0
+    try:
+        got = read_once(fd, PyBytes_AS_STRING(<object>raw), size, offset)
+        if got < 0:
+            problem = errno
+        elif got != size:
+            resize(&raw, got)
+        return problem if problem else <object>raw
+    finally:
+        Py_XDECREF(raw)
 
 
 cpdef bint more_on_disk(int fd, off_t offset=-1):
@@ -80,6 +94,19 @@ cpdef bint more_on_disk(int fd, off_t offset=-1):
         and S_ISREG(info.st_mode)
         and (lseek(fd, 0, SEEK_CUR) if offset < 0 else offset) < info.st_size
     )
+
+
+cpdef bint is_fifo(object path):
+    """Return whether there is a FIFO at path; whatever is wrong with path, opening it will say."""
+    cdef struct_stat info
+    cdef PyObject *raw = NULL
+    try:
+        PyUnicode_FSConverter(path, &raw)
+    except (TypeError, ValueError):
+        return False
+    octets = <object>raw
+    Py_DECREF(octets)
+    return stat(PyBytes_AS_STRING(octets), &info) == 0 and S_ISFIFO(info.st_mode)
 
 
 cpdef Py_ssize_t try_readinto(int fd, object buffer) except -1000:

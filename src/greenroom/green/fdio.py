@@ -55,13 +55,13 @@ def read(fd: int, length: int, /) -> bytes:
     _scheduler.get().spend_budget()
     found: Any = fdcalls.try_read(fd, length)
     if found.__class__ is not bytes:
-        return _read_waiting(fd, length, found)
+        return read_waiting(fd, length, found)
     if len(found) < length and len(found) and fdcalls.more_on_disk(fd):
         found += in_thread(_read, fd, length - len(found))
     return found  # type: ignore[no-any-return]
 
 
-def _read_waiting(fd: int, length: int, problem: int) -> bytes:
+def read_waiting(fd: int, length: int, problem: int) -> bytes:
     """read() after a first try has said EAGAIN, or that it cannot tell."""
     result: bytes
     info = _fstat(fd)
@@ -85,9 +85,11 @@ def readinto(fd: int, buffer: Any) -> int:
         return _readinto_blocking(fd, buffer)
     _scheduler.get().spend_budget()
     got = fdcalls.try_readinto(fd, buffer)
-    if got >= 0:
-        return got
-    problem = -got
+    return got if got >= 0 else readinto_waiting(fd, buffer, -got)
+
+
+def readinto_waiting(fd: int, buffer: Any, problem: int) -> int:
+    """readinto() after a first try has said EAGAIN, or that it cannot tell."""
     info = _fstat(fd)
     if on_disk(info):
         count: int = by_disk(info, problem, _readinto_blocking, fd, buffer)
@@ -144,10 +146,16 @@ def write_rest(fd: int, octets: memoryview, sent: int) -> int:
 
 def write_to_disk(fd: int, size: int, call: Callable[..., int], *args: Any) -> int:
     """Write to a regular file: here if that is a copy in memory, else in a thread."""
-    if size <= AT_ONCE and not _fcntl(fd, fcntl.F_GETFL) & SLOW_FLAGS:
+    if is_quick(fd, size):
         return call(*args)
     count: int = in_thread(call, *args)
     return count
+
+
+def is_quick(fd: int, size: int) -> bool:
+    """Tell whether a write of so many bytes to a regular file is a short copy in memory."""
+    flags: int = _fcntl(fd, fcntl.F_GETFL)
+    return size <= AT_ONCE and not flags & SLOW_FLAGS
 
 
 def on_disk(info: os.stat_result) -> bool:

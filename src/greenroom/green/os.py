@@ -8,6 +8,7 @@ waits on it must be told.
 import errno
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
 
 from greenroom import _originals
@@ -247,6 +248,12 @@ def _open_fifo(path: Any, flags: int, mode: int, dir_fd: int | None) -> int:
     fd = opened.pop()
     _scheduler.new_fd(fd)
     return fd
+
+
+def supports(module: Any) -> Callable[[], None]:
+    """Say in os.supports_dir_fd that our open() takes a dir_fd."""
+    module.supports_dir_fd.add(open)
+    return lambda: module.supports_dir_fd.discard(open)
 
 
 def close(fd: int) -> None:

@@ -74,8 +74,8 @@ def gethostbyaddr(host: str) -> tuple[str, list[str], list[str]]:
 def getnameinfo(sockaddr: Any, flags: int) -> tuple[str, str]:
     """getnameinfo(3). Switches unless both parts are wanted in digits."""
     both = _socket.NI_NUMERICHOST | _socket.NI_NUMERICSERV
-    if flags & both == both:
-        return _getnameinfo(sockaddr, flags)
+    if flags & both == both or not isinstance(sockaddr, tuple):
+        return _getnameinfo(sockaddr, flags)  # answered, or refused, at once
     found: tuple[str, str] = offload.call(_getnameinfo, sockaddr, flags)
     return found
 

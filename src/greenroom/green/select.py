@@ -3,10 +3,12 @@
 All three rest on one fact: an epoll instance is itself a file that becomes readable when one of its
 fds is ready (epoll(7)). So each look is the C function's, with a timeout of 0, and in between the
 task parks on an epoll fd that watches the same fds.
+
+A loop that always finds something, or asks with a timeout of 0, lets the others run now and then.
 """
 
 import select as _stdlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from greenroom import _originals
@@ -57,19 +59,20 @@ def _fileno(thing: Any) -> int:
 def select(
     rlist: Iterable[Any], wlist: Iterable[Any], xlist: Iterable[Any], timeout: float | None = None
 ) -> tuple[list[Any], list[Any], list[Any]]:
-    """select(2). Switches only if nothing is ready and timeout is not 0.
+    """select(2). Switches if nothing is ready and timeout is not 0, and after many calls.
 
     timeout   seconds, None = for ever
     """
-    rlist, wlist, xlist = list(rlist), list(wlist), list(xlist)
+    if timeout is not None and timeout < 0:
+        raise ValueError("timeout must be non-negative")
+    _scheduler.get().spend_budget()
+    # A list is given as it is, for a fileno() may change it; an iterator is used up by one look.
+    rlist, wlist, xlist = (
+        things if isinstance(things, list) else list(things) for things in (rlist, wlist, xlist)
+    )
     _scheduler.get().spend_budget()  # who looks again and again must let the others run
     found = _select(rlist, wlist, xlist, 0)
-    if timeout is not None:
-        if timeout < 0:
-            raise ValueError("timeout must be non-negative")
-        if timeout == 0:
-            return found
-    if any(found):
+    if timeout == 0 or any(found):
         return found
     deadline = _scheduler.get().deadline_after(timeout)
     masks: dict[int, int] = {}
@@ -98,12 +101,28 @@ def select_of_selector(
     return select(rlist, wlist, [], timeout)
 
 
-class poll:
-    """select.poll() whose poll() parks."""
+def poll() -> "Poll":
+    """Return an object to watch fds with. Never switches."""
+    self = object.__new__(Poll)
+    self._poll = _poll()
+    self._masks = {}
+    self._polling = False
+    return self
 
-    def __init__(self) -> None:
-        self._poll = _poll()
-        self._masks: dict[int, int] = {}
+
+poll_of_selector = staticmethod(poll)  # in a class, where a function would become a method
+
+
+class Poll:
+    """What poll() returns: its poll() parks."""
+
+    _poll: Any
+    _masks: dict[int, int]
+    _polling: bool
+
+    def __new__(cls) -> "Poll":
+        """Made by poll() alone, as in the standard library."""
+        raise TypeError(f"cannot create '{cls.__module__}.{cls.__name__}' instances")
 
     def register(
         self, fd: Any, eventmask: int = _stdlib.POLLIN | _stdlib.POLLPRI | _stdlib.POLLOUT
@@ -123,21 +142,33 @@ class poll:
         self._masks.pop(_fileno(fd), None)
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        """poll(2). Returns [(fd, events)]. Switches only if nothing is ready and timeout is not 0.
+        """poll(2). Returns [(fd, events)]. Switches as select() does.
 
         timeout   milliseconds, None or negative = for ever
         """
-        _scheduler.get().spend_budget()
-        found = self._poll.poll(0)
-        if found or timeout == 0:
-            return found
         if timeout is not None and timeout > _LONGEST_MS:
             raise OverflowError("timeout is too large")
+        if self._polling:
+            raise RuntimeError("concurrent poll() invocation")
+        _scheduler.get().spend_budget()
+        found: list[tuple[int, int]] = self._poll.poll(0)
+        if found or timeout == 0:
+            return found
         seconds = None if timeout is None or timeout < 0 else timeout / 1000
         deadline = _scheduler.get().deadline_after(seconds)
+        self._polling = True
+        try:
+            return self._park(deadline)
+        finally:
+            self._polling = False
+
+    def _park(self, deadline: float) -> list[tuple[int, int]]:
+        """Wait until poll(2) finds something, or until deadline."""
+        found: list[tuple[int, int]] = []
         epoll = _watch(self._masks)  # POLLIN … POLLHUP have the values of EPOLLIN … EPOLLHUP
         if epoll is None:
-            return self._poll.poll(0)
+            found = self._poll.poll(0)
+            return found
         try:
             while _park_on(epoll, deadline):
                 found = self._poll.poll(0)
@@ -190,17 +221,17 @@ class epoll:
         self._epoll.unregister(fd)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
-        """epoll_wait(2). Returns [(fd, events)]. Switches only if nothing has happened.
+        """epoll_wait(2). Returns [(fd, events)]. Switches as select() does.
 
         timeout   seconds, None or negative = for ever
         """
+        if timeout is not None and timeout * 1000 > _LONGEST_MS:
+            raise OverflowError("timeout is too large")
         _scheduler.get().spend_budget()
         found = self._epoll.poll(0, maxevents)
         if found or timeout == 0:
             return found
         deadline = FOREVER
-        if timeout is not None and timeout * 1000 > _LONGEST_MS:
-            raise OverflowError("timeout is too large")
         if timeout is not None and timeout >= 0:
             deadline = _scheduler.get().deadline_after(timeout)
         while not found and _park_on(self._epoll, deadline):
@@ -214,6 +245,16 @@ class epoll:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def run_once_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Wrap BaseEventLoop._run_once: whatever its selector is, others run now and then."""
+
+    def _run_once(self: Any) -> None:
+        _scheduler.get().spend_budget()
+        original(self)
+
+    return _run_once
 
 
 def __getattr__(name: str) -> Any:

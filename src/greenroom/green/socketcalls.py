@@ -29,6 +29,7 @@ from greenroom.green import resolver
 
 _Socket = _socket.socket
 _DONTWAIT = _socket.MSG_DONTWAIT
+_ERRQUEUE = _socket.MSG_ERRQUEUE
 _NO_FD = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 # Taken now, before patching.
@@ -49,6 +50,7 @@ _sendmsg = _Socket.sendmsg
 _sendto = _Socket.sendto
 _gettimeout = _Socket.gettimeout
 _fileno = _Socket.fileno
+_get_blocking = os.get_blocking
 _set_blocking = os.set_blocking
 _sendfile = os.sendfile
 
@@ -57,7 +59,7 @@ def _without_timeout(sock: Any, timeout: float | None, call: Callable[[Any], Any
     """Return call(handle): handle is a C socket object on the fd of sock that has no timeout."""
     if timeout is None:
         return call(sock)
-    fd = _fd(sock)
+    fd = fd_of(sock)
     if _socket.getdefaulttimeout() is not None:
         # A new object would start with the default timeout, and to take it away would make the fd
         # blocking. Rare enough to do it the slow way.
@@ -77,7 +79,7 @@ def _without_timeout(sock: Any, timeout: float | None, call: Callable[[Any], Any
         _detach(handle)  # the fd is not the handle's to close
 
 
-def _fd(sock: Any) -> int:
+def fd_of(sock: Any) -> int:
     """Return the fd of sock; OSError with EBADF if it is closed."""
     fd: int = _fileno(sock)
     if fd < 0:
@@ -111,7 +113,7 @@ def _retry(sock: Any, write: bool, call: Callable[[Any], Any]) -> Any:
             return result
         if deadline < 0:
             deadline = _deadline(timeout)
-        fd = _fd(sock)
+        fd = fd_of(sock)
         state = _scheduler.get().poller.state(fd)
         if write:
             state.writable = False
@@ -138,15 +140,16 @@ def real_close(sock: Any, _ss: Any = _Socket) -> None:
     _ss.close(sock)
 
 
-def detach(sock: Any) -> int:
+def detach(sock: Any, /) -> int:
     """Give up the fd and return it, open. Tasks that wait on the socket get a ClosedError."""
     fd = _fileno(sock)
     if fd >= 0:
         _scheduler.closing_fd(fd)
+    sock._closed = True  # so that the end of its last file does not close it
     return _detach(sock)
 
 
-def accept_fd(sock: Any) -> tuple[int, Any]:
+def accept_fd(sock: Any, /) -> tuple[int, Any]:
     """Wait for a connection; return its fd and the peer's address. As socket._accept.
 
     When no fd is left (EMFILE, ENFILE) the connection stays in the backlog, a warning is logged,
@@ -160,7 +163,7 @@ def accept_fd(sock: Any) -> tuple[int, Any]:
     scheduler.spend_budget()
     told = False
     while True:
-        fd = _fd(sock)
+        fd = fd_of(sock)
         if timeout is None:
             _set_blocking(fd, False)  # each time: settimeout() may have undone it
         try:
@@ -182,14 +185,14 @@ def accept_fd(sock: Any) -> tuple[int, Any]:
             return result
 
 
-def connect(sock: Any, address: Any) -> None:
+def connect(sock: Any, address: Any, /) -> None:
     """connect(2). Switches unless the connection is there at once (Unix sockets, UDP)."""
     timeout = _gettimeout(sock)
     if timeout == 0:
         return _connect(sock, address)
     deadline = _deadline(timeout)
     address = resolver.numeric_address(sock, address)
-    fd = _fd(sock)
+    fd = fd_of(sock)
     _scheduler.new_fd(fd, True)  # an unconnected socket reports a hang-up: forget it
     try:
         _start_connect(sock, address, timeout, fd)
@@ -218,11 +221,14 @@ def _start_connect(sock: Any, address: Any, timeout: float | None, fd: int) -> N
     if timeout is not None:
         _without_timeout(sock, timeout, lambda handle: _connect(handle, address))
         return
-    _set_blocking(fd, False)
+    blocks = _get_blocking(fd)  # not under TLS
+    if blocks:
+        _set_blocking(fd, False)
     try:
         _connect(sock, address)
     finally:
-        _set_blocking(fd, True)
+        if blocks:
+            _set_blocking(fd, True)
 
 
 def _connect_later(sock: Any, address: Any, timeout: float | None, deadline: float) -> None:
@@ -235,12 +241,12 @@ def _connect_later(sock: Any, address: Any, timeout: float | None, deadline: flo
         scheduler.sleep_until(min(scheduler.now() + pause, deadline))
         pause = min(pause * 2, 0.05)
         try:
-            return _start_connect(sock, address, timeout, _fd(sock))
+            return _start_connect(sock, address, timeout, fd_of(sock))
         except BlockingIOError:
             pass
 
 
-def connect_ex(sock: Any, address: Any) -> int:
+def connect_ex(sock: Any, address: Any, /) -> int:
     """connect(2); returns 0 or the errno. A timeout is EAGAIN, as in the standard library."""
     if _gettimeout(sock) == 0:
         return _connect_ex(sock, address)
@@ -260,7 +266,7 @@ def connect_ex(sock: Any, address: Any) -> int:
 # --- receiving and sending
 
 
-def recv(sock: Any, bufsize: int, flags: int = 0) -> bytes:
+def recv(sock: Any, bufsize: int, flags: int = 0, /) -> bytes:
     """recv(2). Returns b"" at the end of the stream. Switches only if nothing has come."""
     if _polls(sock, flags):
         return _recv(sock, bufsize, flags)
@@ -277,7 +283,8 @@ def recv(sock: Any, bufsize: int, flags: int = 0) -> bytes:
 def _polls(sock: Any, flags: int) -> bool:
     """Whether the user wants this call not to wait."""
     timeout = _gettimeout(sock)
-    return timeout == 0 or (timeout is None and flags & _DONTWAIT != 0)
+    # recv(2) never waits for the error queue.
+    return timeout == 0 or (timeout is None and flags & (_DONTWAIT | _ERRQUEUE) != 0)
 
 
 def _waits_for_all(sock: Any, flags: int) -> bool:
@@ -289,7 +296,7 @@ def _waits_for_all(sock: Any, flags: int) -> bool:
     )
 
 
-def recv_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+def recv_into(sock: Any, /, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
     """recv(2) into a writable buffer. Returns how many bytes came, 0 at the end of the stream."""
     if _polls(sock, flags):
         return _recv_into(sock, buffer, nbytes, flags)
@@ -308,42 +315,84 @@ def recv_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
     return done
 
 
-def recvfrom(sock: Any, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
+def recvfrom(sock: Any, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
     """recvfrom(2). Switches only if nothing has come."""
     if _polls(sock, flags):
         return _recvfrom(sock, bufsize, flags)
+    if _waits_for_all(sock, flags) and bufsize > 0:
+        buffer = bytearray(bufsize)
+        count, address = recvfrom_into(sock, buffer, bufsize, flags)
+        return bytes(buffer[:count]), address
     found: tuple[bytes, Any] = _retry(
         sock, False, lambda s: _recvfrom(s, bufsize, flags | _DONTWAIT)
     )
     return found
 
 
-def recvfrom_into(sock: Any, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+def recvfrom_into(sock: Any, /, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
     """recvfrom(2) into a writable buffer. Switches only if nothing has come."""
     if _polls(sock, flags):
         return _recvfrom_into(sock, buffer, nbytes, flags)
+    if _waits_for_all(sock, flags):
+        first = flags & ~_socket.MSG_WAITALL
+        with memoryview(buffer).cast("B") as view:
+            wanted = nbytes or len(view)
+            count, address = recvfrom_into(sock, view, wanted, first)
+            if 0 < count < wanted:
+                count += recv_into(sock, view[count:wanted], 0, flags)
+        return count, address
     found: tuple[int, Any] = _retry(
         sock, False, lambda s: _recvfrom_into(s, buffer, nbytes, flags | _DONTWAIT)
     )
     return found
 
 
-def recvmsg(sock: Any, bufsize: int, ancbufsize: int = 0, flags: int = 0) -> Any:
+def recvmsg(sock: Any, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> Any:
     """recvmsg(2). Switches only if nothing has come."""
     if _polls(sock, flags):
         return _recvmsg(sock, bufsize, ancbufsize, flags)
+    if _waits_for_all(sock, flags) and bufsize > 0:
+        buffer = bytearray(bufsize)
+        count, *rest = recvmsg_into(sock, [buffer], ancbufsize, flags)
+        return bytes(buffer[:count]), *rest
     return _retry(sock, False, lambda s: _recvmsg(s, bufsize, ancbufsize, flags | _DONTWAIT))
 
 
-def recvmsg_into(sock: Any, buffers: Any, ancbufsize: int = 0, flags: int = 0) -> Any:
+def recvmsg_into(sock: Any, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> Any:
     """recvmsg(2) into writable buffers. Switches only if nothing has come."""
     if _polls(sock, flags):
         return _recvmsg_into(sock, buffers, ancbufsize, flags)
     buffers = list(buffers)  # an iterator is used up by the first try
+    if _waits_for_all(sock, flags):
+        return _recvmsg_all(sock, buffers, ancbufsize, flags)
     return _retry(sock, False, lambda s: _recvmsg_into(s, buffers, ancbufsize, flags | _DONTWAIT))
 
 
-def send(sock: Any, data: Any, flags: int = 0) -> int:
+def _recvmsg_all(sock: Any, buffers: list[Any], ancbufsize: int, flags: int) -> Any:
+    """recvmsg(2) with MSG_WAITALL: until the buffers are full, or ancillary data has come."""
+    views = [memoryview(buffer).cast("B") for buffer in buffers]
+    once = flags & ~_socket.MSG_WAITALL
+    try:
+        total, ancdata, message_flags, address = recvmsg_into(sock, views, ancbufsize, once)
+        count = total
+        while count and not ancdata:
+            while views and count >= len(views[0]):
+                count -= len(views[0])
+                views.pop(0).release()
+            if not views:
+                break
+            with views[0] as full:
+                views[0] = full[count:]
+            count, ancdata, more_flags, _ = recvmsg_into(sock, views, ancbufsize, once)
+            total += count
+            message_flags |= more_flags
+    finally:
+        for view in views:
+            view.release()
+    return total, ancdata, message_flags, address
+
+
+def send(sock: Any, data: Any, flags: int = 0, /) -> int:
     """send(2). Returns how many bytes were taken. Switches only if there is no room for any."""
     if _polls(sock, flags):
         return _send(sock, data, flags)
@@ -351,7 +400,7 @@ def send(sock: Any, data: Any, flags: int = 0) -> int:
     return count
 
 
-def sendall(sock: Any, data: Any, flags: int = 0) -> None:
+def sendall(sock: Any, data: Any, flags: int = 0, /) -> None:
     """send(2) until everything is sent. Switches only if there is no room.
 
     Raises    TimeoutError: it took longer than the socket's timeout in all; some may have been sent
@@ -368,7 +417,7 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
                 rest = octets[done:]
                 done += _without_timeout(sock, timeout, lambda s: _send(s, rest, flags | _DONTWAIT))  # noqa: B023
             except BlockingIOError:
-                fd = _fd(sock)
+                fd = fd_of(sock)
                 _scheduler.get().poller.state(fd).writable = False
                 wait_socket(sock, fd, True, deadline)
             if done >= size:
@@ -376,17 +425,19 @@ def sendall(sock: Any, data: Any, flags: int = 0) -> None:
     return None
 
 
-def sendto(sock: Any, data: Any, *args: Any) -> int:
+def sendto(sock: Any, data: Any, /, *args: Any) -> int:
     """sendto(2): sendto(data, [flags,] address). Switches if there is no room, or for a name."""
-    flags = args[0] if len(args) == 2 and isinstance(args[0], int) else 0
-    if _polls(sock, flags) or not 1 <= len(args) <= 2:
+    flags = args[0] if len(args) == 2 else 0
+    if not 1 <= len(args) <= 2 or not isinstance(flags, int) or _polls(sock, flags):
         return _sendto(sock, data, *args)
     address = resolver.numeric_address(sock, args[-1])
     count: int = _retry(sock, True, lambda s: _sendto(s, data, flags | _DONTWAIT, address))
     return count
 
 
-def sendmsg(sock: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None) -> int:
+def sendmsg(
+    sock: Any, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
+) -> int:
     """sendmsg(2). Switches only if there is no room for any byte."""
     if _polls(sock, flags):
         return _sendmsg(sock, buffers, ancdata, flags, address)

@@ -1,3 +1,4 @@
+# cython: binding=False
 """time.sleep, as a task's.                                                       layer: green"""
 
 from typing import Any

@@ -55,8 +55,10 @@ class _Done:
 
 
 _done: dict[str, _Done] = {}  # by target
+_superseded: list[_Done] = []  # what was done to a module that has been imported anew since
 _hooked: dict[str, Callable[[], object] | None] = {}  # by target: what undoes a hook
 _waiting: dict[str, Row] = {}  # by target: rows whose module has not been imported
+_wanted: dict[str, Row] = {}  # by target: the rows of all parts that are patched
 
 
 def patch_all(**parts: bool) -> Patched:
@@ -77,10 +79,11 @@ def patch_all(**parts: bool) -> Patched:
     for row in TABLE:
         if not row.applies or not parts.get(row.part, True):
             continue
+        if row.target not in _wanted:
+            _wanted[row.target] = row
+            imports.when_imported(row.module, _imported)
         if row.module not in sys.modules:
-            if row.target not in _waiting:
-                _waiting[row.target] = row
-                imports.when_imported(row.module, _imported)
+            _waiting.setdefault(row.target, row)
         elif row.target not in _done and row.target not in _hooked:
             done = _apply(row, sys.modules[row.module])
             if done is None:
@@ -94,10 +97,13 @@ def patch_all(**parts: bool) -> Patched:
 
 
 def _imported(name: str) -> None:
-    """Apply the rows that waited for the module."""
+    """Apply the rows that waited for the module, or have them apply to it once more.
+
+    A module may be imported again after it was taken out of sys.modules, or reloaded.
+    """
     module = sys.modules[name]
-    for row in [row for row in _waiting.values() if row.module == name]:
-        del _waiting[row.target]
+    for row in [row for row in _wanted.values() if row.module == name]:
+        _waiting.pop(row.target, None)
         _apply(row, module)
 
 
@@ -112,6 +118,8 @@ def _replacement(row: Row, original: Any) -> Any:
 def _apply(row: Row, module: Any) -> _Done | None:
     """Put one row into effect; return what was done, None if this Python has no such name."""
     if row.how == "hook":
+        if row.target in _hooked:
+            return None
         _hooked[row.target] = _replacement(row, module)
         return None
     owner = module
@@ -122,6 +130,11 @@ def _apply(row: Row, module: Any) -> _Done | None:
     original = getattr(owner, name, _MISSING)
     if original is _MISSING:
         return None
+    before = _done.get(row.target)
+    if before is not None:
+        if before.owner is owner and before.green is original:
+            return None  # reloaded, and as it was
+        _superseded.append(before)
     copied = _copied_from(original, name)
     if copied is not None:
         own = original = copied.original
@@ -154,6 +167,8 @@ def _who_kept(originals: dict[int, tuple[Any, str]]) -> list[tuple[str, str, str
             found = originals.get(id(value))
             if found is None or found[0] is not value or f"{module_name}:{name}" in _done:
                 continue
+            if getattr(value, "__module__", None) == module_name:
+                continue  # where it was made, and where the table leaves it
             if module_name.partition(".")[0] in sys.stdlib_module_names:
                 # The library's own copies ("from time import sleep") are ours to rebind.
                 green = _done[found[1]].green
@@ -212,12 +227,14 @@ def _modules() -> set[str]:
 
 def unpatch_all() -> None:
     """Put everything back, for tests. Objects made meanwhile (locks, threads) stay green."""
-    for done in reversed(_done.values()):
+    for done in [*reversed(_done.values()), *reversed(_superseded)]:
         done.undo()
     for undo in _hooked.values():
         if undo is not None:
             undo()
     _hooked.clear()
     _done.clear()
+    _superseded.clear()
     _waiting.clear()
+    _wanted.clear()
     imports.forget()

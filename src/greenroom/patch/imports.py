@@ -1,4 +1,4 @@
-"""Calls a function when a module is first imported.                            layer: patch
+"""Calls a function when a module is imported.                                  layer: patch
 
 A finder in front of all others lets them find the module, and puts a loader around theirs which,
 once the module's code has run, calls the function. The module sees its own loader, not this one.
@@ -49,7 +49,7 @@ class _Loader:
         """Execute the module as its loader does, then call who waits for it."""
         module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
-        call = _wanted.pop(module.__name__, None)
+        call = _wanted.get(module.__name__)
         if call is not None:
             call(module.__name__)
 
@@ -58,7 +58,7 @@ _finder = _Finder()
 
 
 def when_imported(name: str, call: Callable[[str], object]) -> None:
-    """Call call(name) when the module has been imported, once. It is not imported yet."""
+    """Call call(name) whenever the module has been imported; not for an import of the past."""
     _wanted[name] = call
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)

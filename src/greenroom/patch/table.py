@@ -13,7 +13,20 @@ then is the module that holds the replacement imported too. docs/patching.md sho
 import sys
 from collections.abc import Iterator, Mapping
 
-PARTS = ("thread", "queue", "time", "select", "socket", "dns", "os", "files", "process", "signal")
+PARTS = (
+    "thread",
+    "queue",
+    "time",
+    "select",
+    "socket",
+    "dns",
+    "os",
+    "files",
+    "drivers",
+    "ssl",
+    "process",
+    "signal",
+)
 
 
 class Row:
@@ -211,6 +224,13 @@ _QUEUE = _rows(
     {"_queue:SimpleQueue": "sync.queue:SimpleQueue", "queue:SimpleQueue": "sync.queue:SimpleQueue"},
 )
 
+_QUEUE_ERRORS = _rows(
+    "queue",
+    "by name",
+    "a second import of _queue would make another class than SimpleQueue raises",
+    {"_queue:Empty": "sync.queue_errors:Empty"},
+)
+
 _TIME = _rows("time", "by name", "a C function that waits", {"time:sleep": "green.time:sleep"})
 
 _SELECT = (
@@ -230,9 +250,16 @@ _SELECT = (
         "the class took the C function or type when selectors was imported",
         {
             "selectors:SelectSelector._select": "green.select:select_of_selector",
-            "selectors:PollSelector._selector_cls": "green.select:poll",
+            "selectors:PollSelector._selector_cls": "green.select:poll_of_selector",
             "selectors:EpollSelector._selector_cls": "green.select:epoll",
         },
+    ),
+    *_rows(
+        "select",
+        "in place",
+        "a loop that has always something to do must let other tasks run",
+        {"asyncio.base_events:BaseEventLoop._run_once": "green.select:run_once_after"},
+        around=True,
     ),
 )
 
@@ -279,6 +306,42 @@ _SOCKET = (
     ),
 )
 
+_SSL = (
+    *_rows(
+        "ssl",
+        "in place",
+        "the C object must not wait, whatever the socket's timeout is",
+        {"ssl:SSLContext._wrap_socket": "green.sslmethods:_wrap_socket"},
+    ),
+    *_rows(
+        "ssl",
+        "in place",
+        "the method waits in C",
+        {
+            f"ssl:SSLSocket.{name}": f"green.sslmethods:{name}"
+            for name in (
+                "do_handshake",
+                "read",
+                "recv",
+                "recv_into",
+                "send",
+                "sendall",
+                "unwrap",
+                "write",
+            )
+        },
+    ),
+    *_rows(
+        "ssl",
+        "in place",
+        "the fd of a TLS connection never blocks",
+        {
+            f"ssl:SSLSocket.{name}": f"green.sslmethods:{name}"
+            for name in ("detach", "setblocking", "settimeout")
+        },
+    ),
+)
+
 # socket.getaddrinfo is Python code that calls _socket's and makes enums of the numbers.
 _LOOK_UPS = ("gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo")
 _DNS = _rows(
@@ -315,6 +378,13 @@ _OS = (
     ),
     *_rows(
         "os",
+        "hook",
+        "os.supports_dir_fd names the functions that take a dir_fd",
+        {"os:": "green.os:supports"},
+        around=True,
+    ),
+    *_rows(
+        "os",
         "by name",
         "who waits on the fd must be told",
         {
@@ -342,7 +412,7 @@ _FILES = (
         "files",
         "by name",
         "makes files whose C code waits",
-        {"builtins:open": "green.files:open", "io:open": "green.files:open"},
+        {"builtins:open": "green.opening:open", "io:open": "green.opening:open"},
     ),
     *_rows(
         "files",
@@ -363,7 +433,7 @@ _FILES = (
         "files",
         "by name",
         "a C function that waits for a terminal",
-        {"builtins:input": "green.files:input"},
+        {"builtins:input": "green.opening:input"},
     ),
     *_rows(
         "files",
@@ -372,6 +442,17 @@ _FILES = (
         {"sys:": "green.files:green_std_streams"},
         around=True,
     ),
+)
+
+_DRIVERS = _rows(
+    "drivers",
+    "hook",
+    "a database driver that waits in C",
+    {
+        "psycopg2:": "patch.drivers:install_psycopg2",
+        "psycopg:": "patch.drivers:install_psycopg",
+    },
+    around=True,
 )
 
 _PROCESS = (
@@ -490,6 +571,7 @@ _SIGNAL = (
 
 TABLE: tuple[Row, ...] = (
     *_THREADS,
+    *_QUEUE_ERRORS,
     *_QUEUE,
     *_TIME,
     *_SELECT,
@@ -497,6 +579,8 @@ TABLE: tuple[Row, ...] = (
     *_DNS,
     *_OS,
     *_FILES,
+    *_DRIVERS,
+    *_SSL,
     *_PROCESS,
     *_MULTIPROCESSING,
     *_SIGNAL,

@@ -16,7 +16,7 @@ from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
 from greenroom.errors import Cancelled
 from greenroom.sync.event import Event
-from greenroom.sync.lock import Lock, RLock
+from greenroom.sync.lock import Lock, RLock, ThreadEndLock
 
 _sentinels: dict[int, Lock] = {}  # by the ident of the task
 _started: set[Task] = set()
@@ -63,7 +63,35 @@ def _thread_main(
     except SystemExit:
         pass  # ends the thread alone
     except Exception as error:
+        _report(function, error)
+    finally:
+        _forget_locals(_scheduler.get().current)
+
+
+def _forget_locals(task: Task) -> None:
+    """Drop the thread's own values while it can still wait: their finalizers may want to."""
+    while task.locals:
+        task.locals.pop()(task)
+
+
+class _Unraisable:
+    """What sys.unraisablehook is called with. Its own type cannot be made from Python."""
+
+    def __init__(self, function: Callable[..., Any], error: BaseException) -> None:
+        self.exc_type = type(error)
+        self.exc_value = error
+        self.exc_traceback = error.__traceback__
+        self.err_msg = "Exception ignored in thread started by"
+        self.object = function
+
+
+def _report(function: Callable[..., Any], error: BaseException) -> None:
+    """Report an error that ended a thread which no threading.Thread stands for."""
+    hook: Any = sys.unraisablehook
+    if hook is sys.__unraisablehook__:
         hooks.log_error(f"thread {function!r} failed", error)
+    else:
+        hook(_Unraisable(function, error))
 
 
 def _thread_ended(task: Task) -> None:
@@ -89,7 +117,7 @@ def cpu_clock_around(original: Callable[[int], int]) -> Callable[[int], int]:
 
 def set_sentinel() -> Lock:
     """Return a lock that is released when the calling thread ends (Python 3.11 and 3.12)."""
-    lock = Lock()
+    lock = ThreadEndLock()
     scheduler = _scheduler.get()
     if scheduler.current is not scheduler.main:
         _sentinels[id(scheduler.current)] = lock
@@ -204,8 +232,8 @@ def forget_dummy(init: Callable[[Any], None]) -> Callable[[Any], None]:
         init(self)
         scheduler = _scheduler.get()
         task = scheduler.current
-        if task is scheduler.main:
-            return
+        if task is scheduler.main or (task in _started and sys.version_info < (3, 12)):
+            return  # as in the library: before 3.12 the entry of a foreign thread stays
         active = sys.modules["threading"]._active
         ident = self.ident
 

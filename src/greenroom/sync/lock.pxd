@@ -6,7 +6,7 @@ from greenroom.core.task cimport Task
 from greenroom.core.waitqueue cimport Waiter, WaitQueue
 
 
-cdef double FOREVER
+cdef double FOREVER, _LONGEST
 
 
 cdef double _deadline(bint blocking, object timeout) except? -1.0
@@ -25,6 +25,12 @@ cdef class Lock:
     cpdef bint wait(self, double deadline) except -1
     cpdef release(self)
     cpdef _acquire_restore(self, object state)
+
+
+cdef class ThreadEndLock(Lock):
+    @cython.locals(scheduler=Scheduler)
+    cpdef bint wait(self, double deadline) except -1
+    cpdef release(self)
 
 
 cdef class RLock:

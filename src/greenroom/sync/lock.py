@@ -17,6 +17,7 @@ from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
 
+_LONGEST = 9223372036.0  # threading.TIMEOUT_MAX, the same on every Linux
 _NO_LIMIT = -1  # the default of `timeout`, told from others without comparing
 
 
@@ -28,6 +29,8 @@ def _deadline(blocking: bool, timeout: float | None) -> float:
         raise ValueError("can't specify a timeout for a non-blocking call")
     if timeout < 0:
         raise ValueError("timeout value must be a non-negative number")
+    if _LONGEST < timeout < FOREVER:
+        raise OverflowError("timeout value is too large")
     return _scheduler.get().deadline_after(timeout)
 
 
@@ -133,8 +136,32 @@ class Lock:
         return self.held
 
     def __repr__(self) -> str:
-        state = f"held, {len(self.waiters)} waiting" if self.held else "free"
-        return f"<Lock at {id(self):#x}: {state}>"
+        state = "locked" if self.held else "unlocked"
+        name = type(self).__name__
+        return f"<{state} greenroom.{name} object at {id(self):#x}: {len(self.waiters)} waiting>"
+
+
+class ThreadEndLock(Lock):
+    """Held while a thread runs. Free after release(), though others wait: the first to run gets it.
+
+    threading.Thread wants to see its lock free once it has released it (Python 3.11 and 3.12).
+    """
+
+    def wait(self, deadline: float) -> bool:
+        """Take the lock, waiting for it until deadline."""
+        scheduler = _scheduler.get()
+        while not self.take_or_enlist(scheduler, deadline):
+            if not scheduler.wait():
+                return False
+        return True
+
+    def release(self) -> None:
+        """Free the lock and wake all who wait. RuntimeError if it is not held. Never switches."""
+        if not self.held:
+            raise RuntimeError("release unlocked lock")
+        self.held = False
+        while _scheduler.wake_first(self.waiters):
+            pass
 
 
 class RLock:
@@ -235,8 +262,11 @@ class RLock:
 
     def __repr__(self) -> str:
         owner = getattr(self.owner, "name", self.owner)  # its repr may lead back here
-        state = f"held {self.count} times by {owner}" if self.count else "free"
-        return f"<RLock at {id(self):#x}: {state}, {len(self.waiters)} waiting>"
+        state = "locked" if self.count else "unlocked"
+        return (
+            f"<{state} greenroom.RLock object owner={owner} count={self.count} at {id(self):#x}: "
+            f"{len(self.waiters)} waiting>"
+        )
 
 
 class Semaphore:
@@ -309,6 +339,7 @@ class BoundedSemaphore(Semaphore):
 
 
 atomic(Lock, "take", "take_or_enlist", "release")
+atomic(ThreadEndLock, "release")
 atomic(RLock, "take", "take_or_enlist", "release", "_release_save", "hand_over")
 atomic(Semaphore, "take", "take_or_enlist", "release")
 atomic(BoundedSemaphore, "release")

@@ -1,0 +1,5 @@
+"""Uncompiled twin of fastssl.pyx: the calls as sslcalls.py has them.            layer: green"""
+
+from greenroom.green.sslcalls import read, recv, recv_into, send, sendall, write
+
+__all__ = ["read", "recv", "recv_into", "send", "sendall", "write"]

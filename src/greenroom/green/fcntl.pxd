@@ -1,0 +1,1 @@
+from greenroom.core cimport scheduler as _scheduler

@@ -1,0 +1,109 @@
+# cython: binding=False
+"""open() and input().                                                           layer: green
+
+Compiled, they are C functions as the built-in ones are: kept in a class they do not become methods.
+"""
+
+import builtins
+import errno
+import io
+import os
+import sys
+from itertools import permutations
+from typing import Any
+
+from greenroom import _originals
+from greenroom.core import native
+from greenroom.core import scheduler as _scheduler
+from greenroom.green import fdio
+from greenroom.green.files import BufferedRandom, BufferedReader, BufferedWriter, FileIO
+
+_input = builtins.input
+_CALLER = 1 if native.compiled() else 2  # for a warning: compiled code has no frame
+
+
+def open(
+    file: Any,
+    mode: str = "r",
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    closefd: bool = True,
+    opener: Any = None,
+) -> Any:
+    """As the built-in open(), of the same arguments. The file's waits park.
+
+    Raises    as the built-in does
+    Switches  only for a FIFO whose other end nobody has opened
+    """
+    plain = _PLAIN.get(mode) if isinstance(mode, str) else None
+    binary = plain is not None and "b" in mode
+    if (
+        plain is None
+        or not isinstance(buffering, int)
+        or (binary and not (encoding is errors is newline is None))
+        or buffering == (1 if binary else 0)
+    ):
+        # The original has a word to say about it.
+        return _originals.open(file, mode, buffering, encoding, errors, newline, closefd, opener)
+    if not isinstance(file, int):
+        file = os.fspath(file)
+    result: Any = FileIO(file, plain, closefd, opener)
+    try:
+        line_buffering = False
+        if buffering == 1 or (buffering < 0 and result.isatty()):
+            buffering = -1
+            line_buffering = True
+        if buffering < 0:
+            buffering = result._blksize
+        if buffering == 0:
+            return result
+        if "+" in plain:
+            result = BufferedRandom(result, buffering)
+        elif plain == "r":
+            result = BufferedReader(result, buffering)
+        else:
+            result = BufferedWriter(result, buffering)
+        if not binary:
+            if encoding is None:
+                encoding = io.text_encoding(None, _CALLER)
+            result = io.TextIOWrapper(result, encoding, errors, newline, line_buffering)
+            result.mode = mode
+        return result
+    except BaseException:
+        result.close()
+        raise
+
+
+# The modes of open(), in every order of their letters, and what each is for FileIO.
+_PLAIN = {
+    "".join(letters): way + plus
+    for way in "rwax"
+    for plus in ("", "+")
+    for kind in ("", "b", "t")
+    for letters in permutations(way + plus + kind)
+}
+
+
+def input(prompt: object = "", /) -> str:
+    """As the built-in input(). Switches until a line has come.
+
+    On a terminal the prompt is written and the wait parks; the built-in, with GNU readline if that
+    is loaded, then takes the line, which is there.
+    """
+    try:
+        on_terminal = (
+            sys.stdin.fileno() == 0 and os.isatty(0) and sys.stdout.fileno() == 1 and os.isatty(1)
+        )
+    except (AttributeError, OSError, ValueError):
+        on_terminal = False
+    if not on_terminal or not _scheduler.can_wait():
+        return _input(prompt)
+    sys.stdout.write(str(prompt))
+    sys.stdout.flush()
+    fdio.wait_for(0, False, errno.EOPNOTSUPP)
+    return _input()
+
+
+open.__module__ = "io"

@@ -1,0 +1,1 @@
+# Nothing is typed: compiled, sleep() is a C function as time.sleep is.
