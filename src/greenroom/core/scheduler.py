@@ -742,6 +742,8 @@ class Scheduler:
         self.main = self.current = task
         self.main_owner = old.main_owner if task is old.main else task
         task.scheduler = self
+        if task.index >= 0:  # a deadline that no longer counts: timers are lazy
+            old.timers.remove(task)
         task.pending = None
         task.killed = False
         task.attention = task.scope is not None

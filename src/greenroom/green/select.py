@@ -70,7 +70,6 @@ def select(
     """
     if timeout is not None and timeout < 0:
         raise ValueError("timeout must be non-negative")
-    _scheduler.get().spend_budget()
     # A list is given as it is, for a fileno() may change it; an iterator is used up by one look.
     rlist, wlist, xlist = (
         things if isinstance(things, list) else list(things) for things in (rlist, wlist, xlist)
