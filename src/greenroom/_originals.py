@@ -14,8 +14,10 @@ import select
 __all__ = [
     "Empty",
     "SimpleQueue",
+    "atomic_lock",
     "get_ident",
     "interrupt_main",
+    "lock_type",
     "open",
     "os_close",
     "os_open",
@@ -48,6 +50,8 @@ start_new_thread = _thread.start_new_thread
 thread_count = _thread._count
 thread_local = _thread._local
 rlock = _thread.RLock
+atomic_lock = rlock()  # core/atomic.py's
+lock_type = _thread.LockType
 select_select = select.select
 select_poll = select.poll
 select_epoll = select.epoll

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from greenroom.patch import imports
+from greenroom.core import scheduler as _scheduler
+from greenroom.patch import imports, locks
 from greenroom.patch.table import PARTS, TABLE, Row
 
 TYPE_CHECKING = False
@@ -80,6 +81,7 @@ def patch_all(**parts: bool) -> Patched:
             raise TypeError(f"patch_all() knows no part {part!r}; there are {', '.join(PARTS)}")
     result = Patched()
     originals: dict[int, tuple[Any, str]] = {}
+    threads_before = "_thread:allocate_lock" in _done
     for row in TABLE:
         if not row.applies or not parts.get(row.part, True):
             continue
@@ -97,7 +99,36 @@ def patch_all(**parts: bool) -> Patched:
         if row.how != "hook":
             result.names.append(row.target)
     result.kept = _who_kept(originals)
+    if "_thread:allocate_lock" in _done and not threads_before:
+        _warn_if_late()
+        if "threading" in sys.modules:  # else nobody but the import system has a lock
+            for place in locks.replace_all():
+                _warn(
+                    f"patch_all() found the lock {place} held: it stays a real one, and a task "
+                    "that waits for it stops all others; patch before threads are started"
+                )
     return result
+
+
+def _warn_if_late() -> None:
+    """Warn if tasks run already: what they have of the library as it was, they keep."""
+    scheduler = _scheduler.get()
+    who = None
+    if scheduler.current is not scheduler.main:
+        who = f"called from {scheduler.current!r}"
+    elif scheduler.live:
+        who = f"called while {scheduler.live} tasks are alive"
+    if who is not None:
+        _warn(
+            f"patch_all() is {who}: a call that waits in the library as it was stops all the "
+            "others until it returns; patch at the top of the program"
+        )
+
+
+def _warn(message: str) -> None:
+    import warnings  # costs a program that has no reason to be warned
+
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def _imported(name: str) -> None:

@@ -193,24 +193,9 @@ _THREADS = (
     ),
     *_rows(
         "thread",
-        "by name",
-        "made when threading was imported, which may be before patching",
-        {"threading:_active_limbo_lock": "patch.threads:fresh_rlock"},
-        around=True,
-    ),
-    *_rows(
-        "thread",
-        "by name",
-        "made when threading was imported, which may be before patching",
-        {"threading:_shutdown_locks_lock": "patch.threads:fresh_lock"},
-        around=True,
-        until=(3, 13),
-    ),
-    *_rows(
-        "thread",
-        "by name",
-        "made when the module was imported, which may be before patching",
-        {"concurrent.futures.thread:_global_shutdown_lock": "patch.threads:fresh_lock"},
+        "hook",
+        "it takes the thread that imports it first for the main one, and that may be a task",
+        {"threading:": "patch.threads:mend_main_thread"},
         around=True,
     ),
     *_rows(
@@ -510,18 +495,6 @@ _MULTIPROCESSING = (
         "by name",
         "made when the module was imported, which may be before patching",
         {"multiprocessing.context:_tls": "green.multiprocess:fresh_local"},
-        around=True,
-    ),
-    *_rows(
-        "process",
-        "in place",
-        "made when the module was imported, which may be before patching",
-        {
-            "multiprocessing.forkserver:_forkserver._lock": "patch.threads:fresh_like",
-            "multiprocessing.heap:BufferWrapper._heap._lock": "patch.threads:fresh_like",
-            "multiprocessing.resource_sharer:_resource_sharer._lock": "patch.threads:fresh_like",
-            "multiprocessing.resource_tracker:_resource_tracker._lock": "patch.threads:fresh_like",
-        },
         around=True,
     ),
     *_rows(

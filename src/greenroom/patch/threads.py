@@ -16,7 +16,7 @@ from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
 from greenroom.errors import Cancelled
 from greenroom.sync.event import Event
-from greenroom.sync.lock import Lock, RLock, ThreadEndLock
+from greenroom.sync.lock import Lock, ThreadEndLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,19 +202,22 @@ def excepthook_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
     return excepthook
 
 
-def fresh_lock(original: Any) -> Lock:
-    """Return a lock in place of a real one that nobody holds."""
-    return Lock()
-
-
-def fresh_rlock(original: Any) -> RLock:
-    """Return a lock in place of a real one that nobody holds."""
-    return RLock()
-
-
-def fresh_like(original: Any) -> Lock | RLock:
-    """Return a lock, or re-entrant lock, in place of a real one that nobody holds."""
-    return RLock() if hasattr(original, "_is_owned") else Lock()
+def mend_main_thread(threading: Any) -> None:
+    """Let threading.main_thread() be the main thread's, though a task imported threading first."""
+    scheduler = _scheduler.get()
+    if scheduler.current is scheduler.main:
+        return
+    main = threading._main_thread
+    threading._active.pop(main._ident, None)
+    main._ident = scheduler.main_owner
+    threading._active[main._ident] = main
+    if hasattr(main, "_handle"):  # from 3.13 on
+        main._handle = make_thread_handle(main._ident)
+    else:
+        # It took the task's, which is released when the task ends.
+        threading._shutdown_locks.discard(main._tstate_lock)
+        main._tstate_lock = Lock()
+        main._tstate_lock.acquire()
 
 
 def _forget_threads() -> None:
