@@ -35,18 +35,25 @@ def raw() -> None:
         file.write(b"x")
 
 
+def by_two(call: Callable[..., object], argument: object) -> None:
+    """Make the same call of a buffered file in two tasks: the second must wait for its turn."""
+    other = greenroom.spawn(call, argument)
+    call(argument)
+    other.result()
+
+
 def reader() -> None:
     ours, theirs = pipe()
-    write_later(theirs)
+    write_later(theirs, b"xx")
     with io.BufferedReader(io.FileIO(ours)) as file:
-        file.read(1)
+        by_two(file.read, 1)
 
 
 def writer() -> None:
     ours, theirs = pipe()
-    read_later(ours, 200_000)
+    read_later(ours, 400_000)
     with io.BufferedWriter(io.FileIO(theirs, "w")) as file:
-        file.write(b"x" * 200_000)
+        by_two(file.write, b"x" * 200_000)
 
 
 class Slow(io.RawIOBase):
@@ -67,18 +74,15 @@ class Slow(io.RawIOBase):
 
 
 def random() -> None:
-    """Two tasks at once: the second must wait for its turn."""
     with io.BufferedRandom(Slow()) as file:
-        other = greenroom.spawn(file.read, 1)
-        file.read(1)
-        other.result()
+        by_two(file.read, 1)
 
 
 def pair() -> None:
     ours, theirs = pipe()
-    write_later(theirs)
+    write_later(theirs, b"xx")
     with io.BufferedRWPair(io.FileIO(ours), io.FileIO(pipe()[1], "w")) as file:
-        file.read(1)
+        by_two(file.read, 1)
 
 
 @cache
