@@ -45,28 +45,6 @@ def wait_for(lock: Any) -> None:
         pass
 
 
-_holder: list[greenroom.Task] = []
-
-
-def module_lock(name: str) -> Callable[[], None]:
-    """A lock that threading has one of: the first call has another task hold it for a while."""
-
-    def call() -> None:
-        lock = getattr(threading, name)
-
-        def hold() -> None:
-            with lock:
-                time.sleep(WAIT)
-
-        if not _holder or _holder[-1].done:
-            _holder.append(greenroom.spawn(hold))
-            greenroom.sleep(0)
-        with lock:
-            pass
-
-    return call
-
-
 def start_of(module: Any, name: str) -> Callable[[], None]:
     """A thread that sleeps, and then releases a lock."""
 
@@ -153,8 +131,6 @@ FREEZE: dict[str, Callable[[], None]] = {
     },
     "_thread:RLock": rlock_of(_thread, "RLock"),
     "threading:_CRLock": rlock_of(threading, "_CRLock"),
-    "threading:_active_limbo_lock": module_lock("_active_limbo_lock"),
-    "threading:_shutdown_locks_lock": module_lock("_shutdown_locks_lock"),
     "_thread:start_new_thread": start_of(_thread, "start_new_thread"),
     "_thread:start_new": start_of(_thread, "start_new"),
     "threading:_start_new_thread": start_of(threading, "_start_new_thread"),
@@ -181,4 +157,5 @@ NEVER_WAIT = {
     "threading:excepthook": "tells what a thread failed with",
     "threading:_DummyThread.__init__": "makes an entry",
     "_queue:Empty": "an exception",
+    "threading:": "corrects who is the main thread",
 }

@@ -42,10 +42,14 @@ def make_parser() -> "argparse.ArgumentParser":
     runner.add_argument("-m", dest="is_module", action="store_true", help="run a module")
     runner.add_argument("program", metavar="SCRIPT", help="the script, or the module with -m")
     runner.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
-    commands.add_parser(
+    doctor = commands.add_parser(
         "doctor",
-        help="say what this installation can do",
-        description="Say what this installation of greenroom can do, and what it cannot.",
+        help="say what this installation can do, and what a script would meet",
+        description="Say what this installation of greenroom can do, what it cannot, and what a "
+        "script would meet: modules that keep old references, packages that block.",
+    )
+    doctor.add_argument(
+        "script", metavar="SCRIPT", nargs="?", help="its imports are looked at; it is not run"
     )
     return parser
 
@@ -61,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "doctor":
         from greenroom.cli import doctor  # loads much that a program to run may not need
 
-        return doctor.main()
+        return doctor.main(options.script)
     return run.main(
         options.program,
         options.args,
