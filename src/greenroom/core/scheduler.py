@@ -990,7 +990,6 @@ def _make() -> Scheduler:
     _thread_locals.end = _ThreadEnd(scheduler)
     if not _hooked:
         _hooked = True
-        os.register_at_fork(after_in_child=_after_fork_in_child)
         atexit.register(_at_exit)
     try:
         if _originals.signal.getsignal(_originals.signal.SIGINT) in (
@@ -1077,6 +1076,10 @@ def _after_fork_in_child() -> None:
         fresh = get()
         fresh.clock = old.clock
         fresh.adopt_main(old)
+
+
+# Here, and not when the first scheduler is made: before threading, whose own hook asks who is main.
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def end_forked_child(task: Task) -> None:

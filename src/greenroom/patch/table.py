@@ -141,7 +141,7 @@ _THREADS = (
             "_thread:LockType": "sync.lock:Lock",
             "threading:_allocate_lock": "sync.lock:Lock",
             "threading:Lock": "sync.lock:Lock",
-            "threading:_CRLock": "sync.lock:RLock",
+            "threading:_CRLock": "patch.threads:AnyRLock",
         },
     ),
     *_rows(
@@ -187,6 +187,17 @@ _THREADS = (
     *_rows(
         "thread",
         "by name",
+        "a C function that knows the thread and not the task",
+        {
+            f"{module}:_get_main_thread_ident": "patch.threads:main_thread_ident_after"
+            for module in ("_thread", "threading")
+        },
+        around=True,
+        since=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "by name",
         "a thread that was killed has not failed",
         {"threading:excepthook": "patch.threads:excepthook_after"},
         around=True,
@@ -201,17 +212,45 @@ _THREADS = (
     *_rows(
         "thread",
         "in place",
+        "made when threading was imported, which may be before patching",
+        {"threading:_main_thread._tstate_lock": "patch.threads:main_lock"},
+        around=True,
+        until=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "in place",
+        "made when threading was imported, which may be before patching",
+        {"threading:_main_thread._handle": "patch.threads:main_handle"},
+        around=True,
+        since=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "in place",
         "the entry of a task that is no Thread must go when the task ends",
         {"threading:_DummyThread.__init__": "patch.threads:forget_dummy"},
         around=True,
     ),
 )
 
-_QUEUE = _rows(
-    "queue",
-    "by name",
-    "a C type whose get() waits",
-    {"_queue:SimpleQueue": "sync.queue:SimpleQueue", "queue:SimpleQueue": "sync.queue:SimpleQueue"},
+_QUEUE = (
+    *_rows(
+        "queue",
+        "by name",
+        "a C type whose get() waits",
+        {
+            "_queue:SimpleQueue": "sync.queue:SimpleQueue",
+            "queue:SimpleQueue": "sync.queue:SimpleQueue",
+        },
+    ),
+    *_rows(
+        "queue",
+        "in place",
+        "a loop that polls a queue must let other tasks run",
+        {"queue:Queue.__init__": "patch.threads:queue_init_after"},
+        around=True,
+    ),
 )
 
 _QUEUE_ERRORS = _rows(

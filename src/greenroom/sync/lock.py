@@ -168,6 +168,17 @@ class ThreadEndLock(Lock):
             pass
 
 
+class PolledLock(Lock):
+    """A lock that lets others run now and then though it is free: for what programs poll.
+
+    `while queue.empty(): pass` takes the queue's lock and never waits.
+    """
+
+    def __enter__(self) -> bool:
+        _scheduler.get().spend_budget()
+        return self.take() or self.wait(FOREVER)
+
+
 class RLock:
     """A lock that its owner, a task, may take again, and must release as often."""
 
