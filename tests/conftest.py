@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 
+import certificates
 import pytest
 
 import greenroom
@@ -30,3 +31,17 @@ def clock() -> Iterator[VirtualClock]:
     """The scheduler's time is virtual: sleeps and timeouts take none."""
     with VirtualClock() as clock:
         yield clock
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificate:
+    """The certificate of a server on this machine."""
+    folder = tmp_path_factory.mktemp("certificate")
+    return certificates.make(folder, "server", "DNS:localhost,IP:127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def other_certificate(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificate:
+    """The certificate of somebody else: a client, or a second server, other.example."""
+    folder = tmp_path_factory.mktemp("other-certificate")
+    return certificates.make(folder, "other", "DNS:other.example")

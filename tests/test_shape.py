@@ -75,11 +75,13 @@ def test_a_method_that_may_wait_says_when_it_switches(name):
 
 
 def test_the_green_calls_say_when_they_switch():
-    from greenroom.green import resolver, select, socketcalls
+    from greenroom.green import resolver, select, socketcalls, sslcalls
 
     calls = [socketcalls.connect, socketcalls.recvfrom, socketcalls.recvmsg, socketcalls.sendto]
     calls += [socketcalls.recvfrom_into, socketcalls.recvmsg_into, socketcalls.sendmsg]
     calls += [resolver.getaddrinfo, resolver.gethostbyname, resolver.getnameinfo]
+    calls += [sslcalls.read, sslcalls.recv, sslcalls.recv_into, sslcalls.write, sslcalls.send]
+    calls += [sslcalls.sendall, sslcalls.do_handshake, sslcalls.unwrap]
     calls += [select.select, select.Poll.poll, select.epoll.poll]
     for call in calls:
         assert re.search(r"[Ss]witches", inspect.getdoc(call)), call
@@ -118,6 +120,7 @@ def test_a_module_names_the_layer_in_whose_folder_it_lies(path):
 EARLY = {"ssl", "socket", "threading", "queue"}  # must not load before they are patched
 LATE = {
     "green/socket.py",  # is a socket class of its own
+    "green/ssl.py",  # and a TLS socket
     "green/sslcalls.py",  # loaded when ssl was
     "patch/drivers.py",  # loaded when a driver was
 }
@@ -245,13 +248,16 @@ def test_the_plain_twin_has_no_public_function_that_the_other_lacks(path):
 
 def test_the_functions_of_both_socket_twins_have_the_same_docstrings():
     """The .pyx says the same as the plain functions that stand for it."""
-    from greenroom.green import socketcalls
+    from greenroom.green import socketcalls, sslcalls
 
-    text = (PACKAGE / "green" / "fastsocket.pyx").read_text(encoding="utf-8")
-    for name in ("recv", "recv_into", "send", "sendall"):
-        first = inspect.getdoc(getattr(socketcalls, name)).splitlines()[0]
-        body = text[text.index(f"\ndef {name}(") :]
-        assert f'"""{first}' in body, name
+    names = {"recv", "recv_into", "send", "sendall"}
+    twins = (("fastsocket.pyx", socketcalls, set()), ("fastssl.pyx", sslcalls, {"read", "write"}))
+    for file, module, more in twins:
+        text = (PACKAGE / "green" / file).read_text(encoding="utf-8")
+        for name in names | more:
+            first = inspect.getdoc(getattr(module, name)).splitlines()[0]
+            body = text[text.index(f"\ndef {name}(") :]
+            assert f'"""{first}' in body, name
 
 
 # --- the tests themselves

@@ -7,7 +7,7 @@ import pytest
 
 import greenroom
 from greenroom import _config
-from greenroom.green import socket
+from greenroom.green import socket, ssl
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -35,6 +35,39 @@ def listener() -> Iterator[socket.socket]:
     """A TCP socket that listens on a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield sock
+
+
+TLSPair = tuple[ssl.SSLSocket, ssl.SSLSocket]
+
+
+@pytest.fixture
+def server_context(certificate) -> ssl.SSLContext:
+    """A context for the server's end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.file, certificate.key)
+    return context
+
+
+@pytest.fixture
+def client_context(certificate) -> ssl.SSLContext:
+    """A context for the client's end, which trusts the server."""
+    return ssl.create_default_context(cafile=certificate.file)
+
+
+@pytest.fixture
+def tls(pair, client_context, server_context) -> Iterator[TLSPair]:
+    """A TLS connection: the client's end, the server's end."""
+    client, server = shake_hands(pair, client_context, server_context)
+    with client, server:
+        yield client, server
+
+
+def shake_hands(pair: Pair, client_context, server_context, **options: Any) -> TLSPair:
+    """Put TLS on two connected sockets; options are those of the client's wrap_socket()."""
+    accepting = greenroom.spawn(server_context.wrap_socket, pair[1], True)
+    options.setdefault("server_hostname", "localhost")
+    client = client_context.wrap_socket(pair[0], **options)
+    return client, accepting.result()
 
 
 def settle() -> None:

@@ -11,7 +11,7 @@ cdef class Connection:
     cdef readonly bint writing
     cdef readonly WaitQueue writers
     cdef public bytes unfinished
-    cdef bint reads_only
+    cdef public bint reads_only
 
     cpdef bint begin(self)
     cpdef bint begin_or_enlist(self, Scheduler scheduler, double deadline) except -1

@@ -22,8 +22,9 @@ class Connection:
     writing     a task has the turn to write, and may be parked in the middle of it
     writers     tasks that wait for their turn
     unfinished  None, or what the next write must begin with: a write of it was cut short
-    reads_only  the last read brought something, so that the next needs nothing of OpenSSL but what
-                the peer sends: there is no handshake to begin, no answer half sent
+    reads_only  the last that OpenSSL did with the connection, but for writing, was a read that
+                brought something: so the next read waits for what the peer sends and nothing else.
+                There is no handshake to begin, no answer half sent, no end that has been read
     """
 
     handle: Any

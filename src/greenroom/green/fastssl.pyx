@@ -111,7 +111,7 @@ cdef object read_usual(object sock, object sslobj, Connection connection, Greenr
         connection.reads_only = False
         result = try_read(sock, sslobj, size, buffer, &outcome)
         if outcome == DONE:
-            connection.reads_only = True
+            connection.reads_only = bool(result)  # after the end nothing more will come
             return result
         if outcome == WANTS_WRITE:
             state.writable = False
@@ -185,11 +185,14 @@ def write(sock, data):
 
 
 cdef Py_ssize_t size_of(object data) except -1:
-    """Return the number of bytes."""
+    """Return the number of bytes; of what has none too many for here."""
     cdef Py_buffer view
     if PyBytes_CheckExact(data):
         return PyBytes_GET_SIZE(data)
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    except (TypeError, BufferError):
+        return WRITE_BYTES + 1
     PyBuffer_Release(&view)
     return view.len
 
@@ -209,7 +212,7 @@ def sendall(sock, data, flags=0):
     """
     if (
         flags != 0 or sock._sslobj is None or struct_of(sock).sock_timeout == 0
-        or size_of(data) == 0
+        or not 0 < size_of(data) <= WRITE_BYTES
     ):
         return sslcalls.sendall(sock, data, flags)
     write(sock, data)

@@ -167,6 +167,7 @@ def read(sock: Any, len: int = 1024, buffer: Any = None) -> Any:
     if timeout != 0:
         _scheduler.get().spend_budget()
     sslobj = sock._sslobj
+    connection_of(sock).reads_only = False
     if sslobj is None or timeout == 0:
         return _read(sock, len, buffer)
     args = (len,) if buffer is None else (len, buffer)
@@ -216,7 +217,11 @@ def write(sock: Any, data: Any) -> int:
     if sslobj is None:
         return _write(sock, data)
     connection = connection_of(sock)
-    with memoryview(data) as view:
+    try:
+        view = memoryview(data)
+    except TypeError:
+        return _write(sock, data)  # which refuses it in its own words
+    with view:
         if timeout == 0:
             if connection.writing:
                 raise _WantWrite(
@@ -330,7 +335,7 @@ def write_part(
             count: int = _try(sock, timeout, sslobj.write, part)
             return count
         except _WantRead:
-            to_write = False
+            to_write = connection.reads_only = False
         except _WantWrite:
             to_write = begun = True
         if deadline < 0:
@@ -355,6 +360,7 @@ def do_handshake(sock: Any, block: bool = False) -> None:
     sock._check_connected()
     timeout = _gettimeout(sock)
     sslobj = sock._sslobj
+    connection_of(sock).reads_only = False
     if timeout == 0:
         if not block:
             return sslobj.do_handshake()  # type: ignore[no-any-return]
@@ -372,6 +378,7 @@ def unwrap(sock: Any) -> Any:
     timeout = _gettimeout(sock)
     if sslobj is None:
         return _unwrap(sock)
+    connection_of(sock).reads_only = False
     if timeout == 0:
         sslobj.shutdown()
     else:
