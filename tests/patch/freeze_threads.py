@@ -158,4 +158,6 @@ NEVER_WAIT = {
     "threading:_DummyThread.__init__": "makes an entry",
     "_queue:Empty": "an exception",
     "threading:": "corrects who is the main thread",
+    "threading:_main_thread._tstate_lock": "is released when the interpreter ends",
+    "queue:Queue.__init__": "makes a queue",
 }
