@@ -59,3 +59,56 @@ def test_a_bad_setting_is_one_sentence_that_names_it():
 
 def test_the_settings_of_the_tests_themselves_are_in_force():
     assert doctor()["debug"].startswith("on" if _config.DEBUG else "off")
+
+
+def examined(path):
+    done = run_greenroom("doctor", path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout[done.stdout.index("script     ") :].splitlines()
+
+
+def test_it_says_how_pipes_files_and_children_are_waited_for():
+    found = doctor()
+    assert found["pipes"].startswith("read ")
+    assert found["files"].startswith("read ")
+    assert found["children"].startswith("waited for ")
+    assert "ssl" in found["patches"]
+
+
+def test_of_a_script_it_names_who_kept_an_old_reference_and_what_to_do(tmp_path):
+    (tmp_path / "helper.py").write_text("from time import sleep as nap\n")
+    script = tmp_path / "program.py"
+    script.write_text("import helper\nimport greenroom\ngreenroom.patch_all()\nimport json\n1/0\n")
+    lines = examined(script)
+    assert (
+        "kept       cannot patch 'time:sleep' for 'helper': it kept its own reference as 'nap'; "
+        "start with 'greenroom run', or patch before it is imported"
+    ) in lines
+    assert "           2 imports, then patch_all()" in lines
+
+
+def test_of_a_script_that_patches_first_nothing_is_kept(tmp_path):
+    (tmp_path / "helper.py").write_text("from time import sleep as nap\n")
+    script = tmp_path / "program.py"
+    script.write_text("from greenroom import patch_all\npatch_all()\nimport helper\n")
+    assert "kept       nothing: no module that it imports kept an old reference" in examined(script)
+
+
+def test_of_a_script_it_names_packages_that_block_and_the_way_out(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text("def later():\n    import sqlite3\nimport no_such_module_here\n")
+    lines = examined(script)
+    assert (
+        "blocks     sqlite3 waits or computes in C: wrap it: sqlite3 = greenroom.offload(sqlite3)"
+    ) in lines
+    assert "           does not patch: start it with 'greenroom run'" in lines
+    assert any(line.startswith("import     no_such_module_here failed here:") for line in lines)
+
+
+def test_a_script_that_cannot_be_read_is_one_sentence(tmp_path):
+    (tmp_path / "broken.py").write_text("def\n")
+    for name in ("missing.py", "broken.py"):
+        done = run_greenroom("doctor", tmp_path / name)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"greenroom: cannot examine '{tmp_path / name}'")
+        assert len(done.stderr.splitlines()) == 1

@@ -249,7 +249,6 @@ def test_without_as_gevent_the_name_is_not_taken(script):
     assert run(path) == ["False"]
 
 
-@pytest.mark.xfail(strict=True, reason="sys.path[0] is the folder of the link")
 def test_a_link_to_a_script_finds_the_modules_beside_the_script_itself(script, tmp_path):
     script("WORD = 'found'", "real/neighbour.py")
     path = script("import neighbour; print(neighbour.WORD)", "real/program.py")

@@ -207,6 +207,24 @@ with VirtualClock():
     ) == ["Cancelled"]
 
 
+def test_timer_of_a_wait_that_ended_early_is_not_taken_into_the_child():
+    """Symptom: a segmentation fault in the child's first wait with a timeout."""
+    assert lines_of(
+        """
+event = Event()
+def work():
+    spawn(event.set)
+    print(event.wait(60))
+    def child():
+        others = [spawn(sleep, 0.001) for _ in range(3)]
+        sleep(0.002)
+        print([task.done for task in others])
+    return in_child(child)
+print(spawn(work).result(), work())
+"""
+    ) == ["True", "[True, True, True]", "True", "[True, True, True]", "0 0"]
+
+
 def test_local_values_of_the_task_that_forks_are_there_in_the_child():
     """As with threading.local, whose values the child of a fork still sees."""
     assert lines_of(

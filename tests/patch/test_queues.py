@@ -137,3 +137,23 @@ def test_a_future_times_out_and_a_pool_left_open_ends_with_the_program():
         pool.submit(print, "last")
     """
     assert patched(code) == ["timeout", "last"]
+
+
+def test_a_loop_that_polls_a_queue_lets_the_putter_run():
+    code = """
+        q = queue.Queue()
+        threading.Thread(target=q.put, args=("item",)).start()
+        polls = 0
+        while q.empty():
+            polls += 1
+            assert polls < 10000
+        print(q.get_nowait())
+        threading.Thread(target=q.put, args=("next",)).start()
+        while True:
+            try:
+                print(q.get(False))
+                break
+            except queue.Empty:
+                pass
+    """
+    assert patched(code) == ["item", "next"]

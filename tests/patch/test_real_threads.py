@@ -56,3 +56,43 @@ def test_multiprocessing_by_fork_works_under_patching():
         print(process.exitcode)
     """
     assert output_of(code) == ["42", "0"]
+
+
+def test_a_child_forked_by_a_thread_has_it_as_main_and_the_others_as_ended():
+    code = """
+        import threading
+        import greenroom
+        greenroom.patch_all()
+        import os, time
+        def work():
+            if os.fork() == 0:
+                me = threading.current_thread()
+                print(threading.main_thread() is me, threading.enumerate() == [me])
+                print([thread.is_alive() for thread in (main, other)])
+                main.join(), other.join()
+                helper = threading.Thread(target=print, args=("helper",))
+                helper.start(), helper.join()
+            else:
+                print(os.waitstatus_to_exitcode(os.wait()[1]))
+        main = threading.main_thread()
+        gate = threading.Event()
+        other = threading.Thread(target=gate.wait)
+        worker = threading.Thread(target=work)
+        other.start(), worker.start(), worker.join()
+        gate.set()
+    """
+    assert output_of(code) == ["True True", "[False, False]", "helper", "0"]
+
+
+def test_main_may_be_joined_though_threading_was_imported_before_patching():
+    code = """
+        import threading
+        import greenroom
+        greenroom.patch_all()
+        def work():
+            threading.main_thread().join()
+            print("end of thread")
+        threading.Thread(target=work).start()
+        print("end of main")
+    """
+    assert output_of(code) == ["end of main", "end of thread"]

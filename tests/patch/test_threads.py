@@ -413,14 +413,14 @@ def test_an_error_in_a_bare_thread_reaches_the_unraisable_hook():
     code = """
         import _thread
         def hook(args):
-            print(args.exc_type.__name__, args.err_msg, args.object is fail)
+            print(args.exc_type.__name__, args.err_msg.partition(" <")[0])
         def fail():
             raise ValueError
         sys.unraisablehook = hook
         _thread.start_new_thread(fail, ())
         time.sleep(0)
     """
-    assert patched(code) == ["ValueError Exception ignored in thread started by True"]
+    assert patched(code) == ["ValueError Exception ignored in thread started by"]
 
 
 def test_interrupt_main_reaches_main_though_it_never_waits_again():

@@ -172,6 +172,7 @@ def test_errors_pass_and_the_connection_stays(driver, postgres, script):
         connection.rollback()
         pid = connection.info.backend_pid
         task = greenroom.spawn(cursor.execute, "select pg_sleep(30)")
+        task.observed = True  # it may fail before its result is asked for
         greenroom.sleep(0.05)
         query("select pg_terminate_backend(%s)", pid)
         try:

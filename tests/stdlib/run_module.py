@@ -191,12 +191,21 @@ def patch_children():
         if "-c" in args and "-S" not in args:
             place = args.index("-c") + 1
             if isinstance(args[place], str):
-                # On a first line of their own, which most texts leave empty: tracebacks stay true.
-                gap = "" if args[place].startswith("\n") else "\n"
-                args[place] = PATCH + gap + args[place]
+                args[place] = with_patch(args[place])
         return run(*args, **env_vars)
 
     script_helper.run_python_until_end = run_python_until_end
+
+
+def with_patch(text):
+    """Put PATCH before a program, on its first line if that can be, so that line numbers hold."""
+    if text.startswith("\n"):
+        return PATCH + text
+    try:
+        compile("pass; " + text, "<string>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return PATCH + "\n" + text
+    return PATCH + "; " + text
 
 
 def dump_tasks(signum, frame):

@@ -1,7 +1,5 @@
 """greenroom run: a program, unmodified, on green threads.                       layer: cli"""
 
-import importlib
-import importlib.util
 import os
 import sys
 from types import CodeType, ModuleType, TracebackType
@@ -43,7 +41,7 @@ def main(
 
 def load_script(path: str) -> tuple[CodeType, ModuleType]:
     """Compile a script file, or the __main__.py of a folder, and make its module."""
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(os.path.realpath(path))  # of a link: where the script itself is
     if os.path.isdir(path):
         folder, path = path, os.path.join(path, "__main__.py")
     with open(path, "rb") as file:
@@ -57,6 +55,8 @@ def load_script(path: str) -> tuple[CodeType, ModuleType]:
 
 def load_module(name: str) -> tuple[CodeType, ModuleType]:
     """Find a module, or the __main__ of a package, and make its module."""
+    import importlib.util  # not needed to run a script
+
     sys.path[0] = os.getcwd()
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
@@ -78,8 +78,9 @@ def load_module(name: str) -> tuple[CodeType, ModuleType]:
 def offer_as_gevent() -> None:
     """Let `import gevent` find greenroom.compat.gevent."""
     for name in _AS_GEVENT:
-        module = importlib.import_module("greenroom.compat.gevent" + name)
-        sys.modules["gevent" + name] = module
+        module = "greenroom.compat.gevent" + name
+        __import__(module)
+        sys.modules["gevent" + name] = sys.modules[module]
 
 
 def cut_tracebacks() -> None:

@@ -1,11 +1,16 @@
 """spawn, sleep, current, run: the verbs every program uses.                     layer: core"""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from contextvars import Context
-from typing import Any
 
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def spawn(

@@ -5,14 +5,18 @@ testing a lock and standing in its queue is one step. Uncompiled, the interprete
 thread in between any two bytecodes; there the methods named here share one re-entrant lock.
 """
 
-import functools
+from __future__ import annotations
+
 import os
-from typing import Any
 
 from greenroom import _originals
 from greenroom.core import native
 
-_lock = _originals.rlock()
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_lock = _originals.atomic_lock
 
 
 os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
@@ -30,9 +34,11 @@ def atomic(owner: Any, *names: str) -> None:
 
 
 def _locked(fn: Any) -> Any:
-    @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         with _lock:
             return fn(*args, **kwargs)
 
+    call.__name__ = fn.__name__
+    call.__qualname__ = fn.__qualname__
+    call.__doc__ = fn.__doc__
     return call

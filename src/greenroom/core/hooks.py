@@ -4,10 +4,14 @@ log_error is where every error ends that nobody collects. It goes to the logger 
 any logging set up, Python's last resort prints it, with its traceback, on stderr.
 """
 
+from __future__ import annotations
+
 import sys
-import traceback
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def log_error(message: str, error: BaseException) -> None:
@@ -19,6 +23,8 @@ def log_error(message: str, error: BaseException) -> None:
         getLogger("greenroom").error(message, exc_info=error)
     except Exception:
         # A handler that raises must not take the error along.
+        import traceback
+
         traceback.print_exc()
         print(message, file=sys.stderr)
         traceback.print_exception(error)

@@ -4,10 +4,15 @@ As threading.local does it: a `local` may be subclassed, and __init__ runs again
 arguments, in each task that touches the object. The values die with the task, or with the object.
 """
 
-import weakref
-from typing import Any
+from __future__ import annotations
+
+from _weakref import ref
 
 from greenroom.core import scheduler as _scheduler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _FIELD = "_local__values"
 
@@ -44,7 +49,7 @@ class _Forget:
     __slots__ = ("values",)
 
     def __init__(self, values: _Values) -> None:
-        self.values = weakref.ref(values)
+        self.values = ref(values)
 
     def __call__(self, task: Any) -> None:
         values = self.values()
@@ -52,7 +57,7 @@ class _Forget:
             values.by_task.pop(id(task), None)
 
 
-def _dict_of(self: "local") -> dict[str, Any]:
+def _dict_of(self: local) -> dict[str, Any]:
     """Return the running task's attributes of self."""
     values: _Values = object.__getattribute__(self, _FIELD)
     task = _scheduler.get().current
@@ -87,7 +92,7 @@ class local:
 
     __slots__ = ("__weakref__", _FIELD)
 
-    def __new__(cls, /, *args: Any, **kwargs: Any) -> "local":
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> local:
         if (args or kwargs) and cls.__init__ is object.__init__:
             raise TypeError("local() takes arguments only in a subclass with an __init__")
         self = object.__new__(cls)

@@ -3,13 +3,18 @@
 The twin of native.pyx for an install without a compiler: the same names, the same meaning.
 """
 
+from __future__ import annotations
+
 import _thread
 from contextvars import copy_context
 from os import read as _read
 from time import monotonic
-from typing import Any
 
 from greenlet import getcurrent as current_greenlet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "adopt_scheduler",

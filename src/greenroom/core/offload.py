@@ -14,21 +14,22 @@ The threads block every signal: one that a program waits for with sigwait() must
 and none needs to interrupt these calls.
 """
 
+from __future__ import annotations
+
 import os
 import warnings
-import weakref
-from _queue import Empty, SimpleQueue
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any
+from _collections import deque
+from _weakref import ref
 
 from greenroom import _config, _originals
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
 
-# Taken now: patching replaces queue.SimpleQueue; get() of this one blocks the real thread.
-_RealQueue = SimpleQueue
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 
 class Job:
@@ -98,7 +99,28 @@ def _end() -> None:
     """The call that ends a thread of a pool."""
 
 
-_pools: "weakref.WeakSet[Offload]" = weakref.WeakSet()
+_locals = _originals.thread_local()
+
+
+class _ThreadEnd:
+    """Lies in the locals of a thread of a pool that ends, and goes when the thread is gone.
+
+    That is, when the interpreter no longer counts it: were it taken from the pool's threads before,
+    a deadlock in between would not be seen, for there would seem to be another thread.
+
+    job   the one that asked for its end, if any
+    """
+
+    def __init__(self, pool: Offload, key: object, job: Job | None) -> None:
+        self.pool = pool
+        self.key = key
+        self.job = job
+
+    def __del__(self) -> None:
+        self.pool.thread_ended(self.key, self.job)
+
+
+_pools: list[ref[Offload]] = []
 
 
 class Offload:
@@ -111,12 +133,12 @@ class Offload:
     def __init__(self, size: int | None) -> None:
         self.size = size
         self.forget()
-        _pools.add(self)
+        _pools.append(ref(self, _pools.remove))
 
     def forget(self) -> None:
         """Begin without threads: when new, and in the child of a fork, which has none."""
         self._threads: set[object] = set()
-        self._jobs: Any = _RealQueue()
+        self._jobs: Any = _originals.SimpleQueue()
         # One entry for each thread without a job, taken by the call that will give it one. With a
         # bound there may be more entries than such threads; then there are no more to start anyway.
         self._free: deque[None] = deque()
@@ -197,6 +219,10 @@ class Offload:
             else:
                 _scheduler.wake_first(job.waiter)
             del job
+        _locals.end = _ThreadEnd(self, key, job)
+
+    def thread_ended(self, key: object, job: Job | None) -> None:
+        """Count a thread no longer, and wake who waits for its end."""
         _scheduler.add_pool_threads(-1)
         self._threads.discard(key)
         if job is not None:
@@ -208,7 +234,7 @@ class Offload:
             try:
                 job: Job = self._jobs.get(True, None if self.size else _config.OFFLOAD_IDLE)
                 return job
-            except Empty:
+            except _originals.Empty:
                 try:
                     self._free.pop()
                     return None
@@ -237,6 +263,10 @@ class Offload:
     def threads(self) -> int:
         """How many threads there are."""
         return len(self._threads)
+
+
+def _all_pools() -> list[Offload]:
+    return [pool for one in list(_pools) if (pool := one()) is not None]
 
 
 # A fault of the thread's own must reach faulthandler: the kernel resets these where blocked.
@@ -295,7 +325,7 @@ def pool_threads() -> int:
 
 def _warn_of_fork() -> None:
     """Warn if a thread is inside a C library now: what it holds there nobody gives back."""
-    busy = sum(pool.busy for pool in list(_pools) if pool.size is not None)
+    busy = sum(pool.busy for pool in _all_pools() if pool.size is not None)
     if busy:
         calls = "1 call is" if busy == 1 else f"{busy} calls are"
         warnings.warn(
@@ -309,7 +339,7 @@ def _warn_of_fork() -> None:
 
 def _forget_threads() -> None:
     """After a fork the child has none of the threads."""
-    for pool in list(_pools):
+    for pool in _all_pools():
         _scheduler.add_pool_threads(-pool.threads)
         pool.forget()
 

@@ -1,11 +1,16 @@
 """Words for people: who waits, for what, at which line.                         layer: core"""
 
+from __future__ import annotations
+
 import sys
 from os.path import basename, dirname
 from types import CodeType, FrameType
-from typing import Any
 
 import greenlet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CORE_FOLDER = dirname(__file__) + "/"
 _OWN_FOLDER = dirname(dirname(__file__)) + "/"

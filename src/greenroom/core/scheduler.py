@@ -31,13 +31,13 @@ the same tick have one winner, and a lock handed to a task that is killed before
 own.
 """
 
+from __future__ import annotations
+
 import atexit
 import os
 import sys
-from collections import deque
-from collections.abc import Callable
+from _collections import deque
 from contextvars import Context
-from typing import Any
 
 from greenlet import greenlet
 
@@ -45,15 +45,24 @@ from greenroom import _config, _originals
 from greenroom.core import arena, hooks, native, report
 from greenroom.core import task as _task
 from greenroom.core.atomic import atomic
-from greenroom.core.epoll import EpollPoller
 from greenroom.core.poller import FdState, Poller
 from greenroom.core.scope import Scope
-from greenroom.core.selector import SelectorPoller
 from greenroom.core.task import Task, new_task
 from greenroom.core.timers import FOREVER, Timed, TimerHeap
 from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.core.wakeup import WakeUp
 from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+Backend: type[Poller]
+if _config.POLLER == "selectors":
+    from greenroom.core.selector import SelectorPoller as Backend
+else:
+    from greenroom.core.epoll import EpollPoller as Backend
 
 POLL_INTERVAL = _config.POLL_INTERVAL
 IO_BUDGET = _config.IO_BUDGET
@@ -62,7 +71,7 @@ DEADLOCK_PAUSE = _config.DEADLOCK_PAUSE
 
 # Every scheduler that is in use, for what concerns them all: a closed fd, a fork. Replaced, never
 # changed, so that walking over it needs no lock.
-_schedulers: "tuple[Scheduler, ...]" = ()
+_schedulers: tuple[Scheduler, ...] = ()
 
 # Real threads that wait for work from here, and so wake nobody of themselves (offload.py).
 _pool_threads = 0
@@ -139,7 +148,7 @@ class Scheduler:
     hub: Any
     idle: list[Any]
     newest: Task | None
-    inbox: "deque[Any]"
+    inbox: deque[Any]
     sleeping: bool
     in_poll: bool
     ticks: int
@@ -159,8 +168,7 @@ class Scheduler:
         self.ready = RunQueue()
         self.timers = TimerHeap()
         self.wakeup = WakeUp()
-        poller_type = SelectorPoller if _config.POLLER == "selectors" else EpollPoller
-        self.poller = poller_type(self.wakeup.fd)
+        self.poller = Backend(self.wakeup.fd)
         self.clock = None
         self.idle = []
         self.newest = None
@@ -187,7 +195,7 @@ class Scheduler:
         self.hub = greenlet(hub_main, root)
         self.hub.switch(self)
 
-    def here(self) -> "Scheduler":
+    def here(self) -> Scheduler:
         """Return the scheduler of the calling thread."""
         return get()
 
@@ -728,12 +736,14 @@ class Scheduler:
             self.poller.close()
             self.wakeup.close()
 
-    def adopt_main(self, old: "Scheduler") -> None:
+    def adopt_main(self, old: Scheduler) -> None:
         """After a fork: the task that forked, with its scopes, locals and locks, is main here."""
         task = old.current
         self.main = self.current = task
         self.main_owner = old.main_owner if task is old.main else task
         task.scheduler = self
+        if task.index >= 0:  # a deadline that no longer counts: timers are lazy
+            old.timers.remove(task)
         task.pending = None
         task.killed = False
         task.attention = task.scope is not None
@@ -980,7 +990,6 @@ def _make() -> Scheduler:
     _thread_locals.end = _ThreadEnd(scheduler)
     if not _hooked:
         _hooked = True
-        os.register_at_fork(after_in_child=_after_fork_in_child)
         atexit.register(_at_exit)
     try:
         if _originals.signal.getsignal(_originals.signal.SIGINT) in (
@@ -1067,6 +1076,10 @@ def _after_fork_in_child() -> None:
         fresh = get()
         fresh.clock = old.clock
         fresh.adopt_main(old)
+
+
+# Here, and not when the first scheduler is made: before threading, whose own hook asks who is main.
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def end_forked_child(task: Task) -> None:

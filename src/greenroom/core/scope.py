@@ -7,9 +7,13 @@ wait raises again, whatever the code between does with the exception. It also ma
 scope cheap: no timer is started, a wait simply ends at the nearest deadline of all.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from greenroom.core.timers import FOREVER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Scope:
@@ -21,7 +25,7 @@ class Scope:
     shield     what is outside cannot interrupt waits inside
     """
 
-    parent: "Scope | None"
+    parent: Scope | None
     deadline: float
     cancelled: bool
     shield: bool

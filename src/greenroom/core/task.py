@@ -6,9 +6,9 @@ task after task (scheduler.py). What is said here of a task holds for the main o
 code that was running in the thread when its scheduler was made.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from contextvars import Context
-from typing import Any
 
 from greenroom.core import hooks, native, report
 from greenroom.core.atomic import atomic
@@ -16,6 +16,11 @@ from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.errors import TaskKilled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 # The states. A task goes NEW -> RUNNABLE <-> PARKED ... -> DONE.
 NEW = 0  # in the ready queue, has run nothing yet, has no carrier
@@ -71,9 +76,9 @@ class Task(Waiter):
     observed: bool
     scope: Scope | None
     joiners: WaitQueue | None
-    callbacks: "list[Callable[[Task], object]] | None"
-    older: "Task | None"
-    newer: "Task | None"
+    callbacks: list[Callable[[Task], object]] | None
+    older: Task | None
+    newer: Task | None
     locals: list[Any] | None
     label: object
     number: int  # among the scheduler's tasks; 0 if the name was given
@@ -163,7 +168,7 @@ class Task(Waiter):
             self.attention = True
             self.scheduler.interrupt(self)
 
-    def add_done_callback(self, fn: "Callable[[Task], object]") -> None:
+    def add_done_callback(self, fn: Callable[[Task], object]) -> None:
         """Call fn(task) when the task has ended; at once if it already has.
 
         fn runs in the thread of the task and must not wait. What it raises is logged.
@@ -176,7 +181,7 @@ class Task(Waiter):
         else:
             self.callbacks.append(fn)
 
-    def remove_done_callback(self, fn: "Callable[[Task], object]") -> int:
+    def remove_done_callback(self, fn: Callable[[Task], object]) -> int:
         """Forget a callback. Returns how often it had been added."""
         if self.callbacks is None:
             return 0
@@ -185,7 +190,7 @@ class Task(Waiter):
         self.callbacks = kept
         return count
 
-    def call_back(self, fn: "Callable[[Task], object]") -> None:
+    def call_back(self, fn: Callable[[Task], object]) -> None:
         """Call one done callback and log what it raises; SystemExit and the like go to main."""
         try:
             try:

@@ -5,9 +5,13 @@ from the middle (timeout, kill) is O(1), and the length is known. It is a list o
 more; parking and waking are the scheduler's (scheduler.park, scheduler.unpark).
 """
 
-from typing import Any
+from __future__ import annotations
 
 from greenroom.core.timers import Timed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # INVARIANT one-owner: a waiter is in at most one WaitQueue, and waiter.queue names it.
 # Why: whoever wakes it second would resume it inside its next wait.
@@ -19,7 +23,7 @@ class Waiter(Timed):
 
     prev: Any  # a Waiter or None
     next: Any
-    queue: "WaitQueue | None"
+    queue: WaitQueue | None
 
 
 class WaitQueue:
@@ -80,7 +84,7 @@ class WaitQueue:
         waiter.queue = None
         self.count -= 1
 
-    def waiters(self) -> "list[Waiter]":
+    def waiters(self) -> list[Waiter]:
         """Return the waiters in order."""
         found = []
         waiter = self.head

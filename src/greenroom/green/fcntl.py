@@ -6,13 +6,18 @@ The kernel tells nobody when a file lock is free, so they are tried again, after
 back when the task is killed, and then would take the lock for nobody.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl as _stdlib
 import os
-from collections.abc import Callable
-from typing import Any
 
 from greenroom.core import scheduler as _scheduler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _flock, _lockf, _fcntl, _os_lockf = _stdlib.flock, _stdlib.lockf, _stdlib.fcntl, os.lockf
 _HELD = (errno.EAGAIN, errno.EACCES)

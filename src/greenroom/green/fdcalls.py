@@ -1,9 +1,14 @@
 """Uncompiled twin of fdcalls.pyx, on os.preadv and os.pwritev.                  layer: green"""
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["is_fifo", "more_on_disk", "try_read", "try_readinto", "try_write"]
 

@@ -19,13 +19,13 @@ An fd that the program has set O_NONBLOCK raises BlockingIOError, as ever. Where
 (between two tasks, or in an OS thread that runs no tasks) the call blocks, as ever.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import select
 import stat
-from collections.abc import Callable
-from typing import Any
 
 from greenroom import _originals
 from greenroom.core import offload
@@ -33,6 +33,11 @@ from greenroom.core import scheduler as _scheduler
 from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
 from greenroom.green import fdcalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _read = _originals.os_read
 _write = _originals.os_write

@@ -16,16 +16,15 @@ looks up `readinto` and `write` on the object below at each call, so functions s
 objects themselves do what the subclasses do for others.
 """
 
+from __future__ import annotations
+
 import _io
 import atexit
-import functools
 import io
 import os
 import stat
-import weakref
+from _weakref import ref
 from abc import ABCMeta
-from collections.abc import Callable
-from typing import Any
 
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
@@ -34,6 +33,11 @@ from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
 from greenroom.green import fdcalls, fdio
 from greenroom.green import os as _os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _FileIO = _io.FileIO
 _Reader = _io.BufferedReader
@@ -262,7 +266,6 @@ _WHAT = "its turn on a buffered file"
 def in_turn(method: Callable[..., Any], field: str = "turn") -> Any:
     """Wrap a method of a C class: called by one task at a time."""
 
-    @functools.wraps(method)
     def call(self: Any, *args: Any) -> Any:
         turn = getattr(self, field)
         turn.enter()
@@ -271,6 +274,8 @@ def in_turn(method: Callable[..., Any], field: str = "turn") -> Any:
         finally:
             turn.leave()
 
+    call.__name__ = method.__name__
+    call.__doc__ = method.__doc__
     return call
 
 
@@ -286,7 +291,7 @@ class _Kind(ABCMeta):
 def _look_below(buffered: Any, raw: Any) -> None:
     """Have the raw file call share() before it waits; one that cannot is waited for in turn."""
     if raw.__class__ is FileIO:
-        raw.above = weakref.ref(buffered)
+        raw.above = ref(buffered)
     else:
         share(buffered)
 
@@ -413,7 +418,7 @@ def green_std_streams(module: Any) -> Callable[[], None]:
                 setattr(buffer, method, _bound_in_turn(getattr(buffer, method), turn))
             changed.append((buffer, names))
         for method in _RAW_METHODS:
-            setattr(raw, method, functools.partial(vars(FileIO)[method], raw))
+            setattr(raw, method, vars(FileIO)[method].__get__(raw))
         vars(raw).update(above=None, on_disk=None)
         changed.append((raw, (*_RAW_METHODS, "above", "on_disk")))
 

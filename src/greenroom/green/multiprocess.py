@@ -11,6 +11,7 @@ below is a plain semaphore, and on it processes that are not patched see the sam
 """
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -181,10 +182,11 @@ def send_around(original: Callable[..., Any]) -> Callable[..., Any]:
 def close_around(original: Callable[..., Any]) -> Callable[..., Any]:
     """Connection._close: who waits on the fd is told."""
     # Not looked up when called: __del__ calls it, at a time when modules may be empty.
-    closing_fd, close = _scheduler.closing_fd, _originals.os_close
+    closing_fd, close, is_finalizing = _scheduler.closing_fd, _originals.os_close, sys.is_finalizing
 
     def _close(self: Any, _close: Callable[[int], object] = close) -> Any:
-        closing_fd(self._handle)
+        if not is_finalizing():
+            closing_fd(self._handle)
         return original(self, _close)
 
     return _close

@@ -4,19 +4,24 @@
 Compiled, they are C functions as the built-in ones are: kept in a class they do not become methods.
 """
 
+from __future__ import annotations
+
 import builtins
 import errno
 import io
 import os
 import sys
 from itertools import permutations
-from typing import Any
 
 from greenroom import _originals
 from greenroom.core import native
 from greenroom.core import scheduler as _scheduler
 from greenroom.green import fdio
 from greenroom.green.files import BufferedRandom, BufferedReader, BufferedWriter, FileIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _input = builtins.input
 _CALLER = 1 if native.compiled() else 2  # for a warning: compiled code has no frame

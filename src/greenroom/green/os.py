@@ -5,16 +5,21 @@ close and its relatives are here because a number that is closed is given out ag
 waits on it must be told.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
-from collections.abc import Callable
-from typing import Any
 
 from greenroom import _originals
 from greenroom.core import offload
 from greenroom.core import scheduler as _scheduler
 from greenroom.green import fdcalls, fdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _readv = _originals.os_readv
 _writev = os.writev

@@ -7,15 +7,20 @@ real thread waits with WNOWAIT, which reaps nothing, and then the task does. Who
 always the task itself, in one system call: one that is killed has taken nothing.
 """
 
+from __future__ import annotations
+
 import os
 import posix
-from collections.abc import Callable
-from typing import Any
 
 from greenroom.core import offload
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 # Taken now, before patching.
 _wait3, _wait4, _waitid, _waitpid = posix.wait3, posix.wait4, posix.waitid, posix.waitpid

@@ -7,13 +7,18 @@ task parks on an epoll fd that watches the same fds.
 A loop that always finds something, or asks with a timeout of 0, lets the others run now and then.
 """
 
+from __future__ import annotations
+
 import select as _stdlib
-from collections.abc import Callable, Iterable
-from typing import Any
 
 from greenroom import _originals
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 _Epoll, _poll, _select = (
     _originals.select_epoll,
@@ -65,7 +70,6 @@ def select(
     """
     if timeout is not None and timeout < 0:
         raise ValueError("timeout must be non-negative")
-    _scheduler.get().spend_budget()
     # A list is given as it is, for a fileno() may change it; an iterator is used up by one look.
     rlist, wlist, xlist = (
         things if isinstance(things, list) else list(things) for things in (rlist, wlist, xlist)
@@ -101,7 +105,7 @@ def select_of_selector(
     return select(rlist, wlist, [], timeout)
 
 
-def poll() -> "Poll":
+def poll() -> Poll:
     """Return an object to watch fds with. Never switches."""
     self = object.__new__(Poll)
     self._poll = _poll()
@@ -120,7 +124,7 @@ class Poll:
     _masks: dict[int, int]
     _polling: bool
 
-    def __new__(cls) -> "Poll":
+    def __new__(cls) -> Poll:
         """Made by poll() alone, as in the standard library."""
         raise TypeError(f"cannot create '{cls.__module__}.{cls.__name__}' instances")
 
@@ -188,7 +192,7 @@ class epoll:
         _scheduler.new_fd(self._epoll.fileno())
 
     @classmethod
-    def fromfd(cls, fd: int, /) -> "epoll":
+    def fromfd(cls, fd: int, /) -> epoll:
         """An epoll on an fd that exists."""
         self = cls.__new__(cls)
         self._epoll = _Epoll.fromfd(fd)
@@ -238,7 +242,7 @@ class epoll:
             found = self._epoll.poll(0, maxevents)
         return found
 
-    def __enter__(self) -> "epoll":
+    def __enter__(self) -> epoll:
         if self._epoll.closed:
             raise ValueError("I/O operation on closed epoll object")
         return self

@@ -22,7 +22,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from greenroom import _config
+from greenroom import _config, _originals
 from greenroom.core import hooks
 from greenroom.core import scheduler as _scheduler
 from greenroom.green import resolver
@@ -52,7 +52,7 @@ _gettimeout = _Socket.gettimeout
 _fileno = _Socket.fileno
 _get_blocking = os.get_blocking
 _set_blocking = os.set_blocking
-_sendfile = os.sendfile
+_sendfile = _originals.os_sendfile
 
 
 def _without_timeout(sock: Any, timeout: float | None, call: Callable[[Any], Any]) -> Any:

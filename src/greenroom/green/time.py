@@ -1,9 +1,13 @@
 # cython: binding=False
 """time.sleep, as a task's.                                                       layer: green"""
 
-from typing import Any
+from __future__ import annotations
 
 from greenroom.core.api import sleep as _sleep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def sleep(seconds: Any, /) -> None:

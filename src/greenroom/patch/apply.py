@@ -4,13 +4,18 @@ A row whose module is imported already takes effect at once; the others wait for
 theirs (imports.py), so that patching imports nothing that the program does not.
 """
 
-import importlib
-import sys
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
-from greenroom.patch import imports
+import sys
+
+from greenroom.core import scheduler as _scheduler
+from greenroom.patch import imports, locks
 from greenroom.patch.table import PARTS, TABLE, Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _MISSING: Any = object()
 
@@ -76,6 +81,7 @@ def patch_all(**parts: bool) -> Patched:
             raise TypeError(f"patch_all() knows no part {part!r}; there are {', '.join(PARTS)}")
     result = Patched()
     originals: dict[int, tuple[Any, str]] = {}
+    threads_before = "_thread:allocate_lock" in _done
     for row in TABLE:
         if not row.applies or not parts.get(row.part, True):
             continue
@@ -93,7 +99,36 @@ def patch_all(**parts: bool) -> Patched:
         if row.how != "hook":
             result.names.append(row.target)
     result.kept = _who_kept(originals)
+    if "_thread:allocate_lock" in _done and not threads_before:
+        _warn_if_late()
+        if "threading" in sys.modules:  # else nobody but the import system has a lock
+            for place in locks.replace_all():
+                _warn(
+                    f"patch_all() found the lock {place} held: it stays a real one, and a task "
+                    "that waits for it stops all others; patch before threads are started"
+                )
     return result
+
+
+def _warn_if_late() -> None:
+    """Warn if tasks run already: what they have of the library as it was, they keep."""
+    scheduler = _scheduler.get()
+    who = None
+    if scheduler.current is not scheduler.main:
+        who = f"called from {scheduler.current!r}"
+    elif scheduler.live:
+        who = f"called while {scheduler.live} tasks are alive"
+    if who is not None:
+        _warn(
+            f"patch_all() is {who}: a call that waits in the library as it was stops all the "
+            "others until it returns; patch at the top of the program"
+        )
+
+
+def _warn(message: str) -> None:
+    import warnings  # costs a program that has no reason to be warned
+
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def _imported(name: str) -> None:
@@ -107,9 +142,15 @@ def _imported(name: str) -> None:
         _apply(row, module)
 
 
+def _module(name: str) -> Any:
+    """Import a module; the package importlib is not needed for that."""
+    __import__(name)
+    return sys.modules[name]
+
+
 def _replacement(row: Row, original: Any) -> Any:
     module, _, names = row.source.partition(":")
-    found: Any = importlib.import_module(f"greenroom.{module}")
+    found: Any = _module(f"greenroom.{module}")
     for name in names.split("."):
         found = getattr(found, name)
     return found(original) if row.around else found
@@ -202,7 +243,7 @@ def original(target: str) -> Any:
     """
     key = _key(target)
     module, _, name = key.partition(":")
-    importlib.import_module(module)
+    _module(module)
     if key in _done:
         return _done[key].original
     owner: Any = sys.modules[module]

@@ -4,9 +4,14 @@ A finder in front of all others lets them find the module, and puts a loader aro
 once the module's code has run, calls the function. The module sees its own loader, not this one.
 """
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _wanted: dict[str, Callable[[str], object]] = {}
 

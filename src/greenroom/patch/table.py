@@ -10,8 +10,13 @@ Nothing is imported here. A row takes effect when its module is first imported (
 then is the module that holds the replacement imported too. docs/patching.md shows the table.
 """
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Iterator, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 PARTS = (
     "thread",
@@ -136,7 +141,7 @@ _THREADS = (
             "_thread:LockType": "sync.lock:Lock",
             "threading:_allocate_lock": "sync.lock:Lock",
             "threading:Lock": "sync.lock:Lock",
-            "threading:_CRLock": "sync.lock:RLock",
+            "threading:_CRLock": "patch.threads:AnyRLock",
         },
     ),
     *_rows(
@@ -182,31 +187,43 @@ _THREADS = (
     *_rows(
         "thread",
         "by name",
+        "a C function that knows the thread and not the task",
+        {
+            f"{module}:_get_main_thread_ident": "patch.threads:main_thread_ident_after"
+            for module in ("_thread", "threading")
+        },
+        around=True,
+        since=(3, 13),
+    ),
+    *_rows(
+        "thread",
+        "by name",
         "a thread that was killed has not failed",
         {"threading:excepthook": "patch.threads:excepthook_after"},
         around=True,
     ),
     *_rows(
         "thread",
-        "by name",
-        "made when threading was imported, which may be before patching",
-        {"threading:_active_limbo_lock": "patch.threads:fresh_rlock"},
+        "hook",
+        "it takes the thread that imports it first for the main one, and that may be a task",
+        {"threading:": "patch.threads:mend_main_thread"},
         around=True,
     ),
     *_rows(
         "thread",
-        "by name",
+        "in place",
         "made when threading was imported, which may be before patching",
-        {"threading:_shutdown_locks_lock": "patch.threads:fresh_lock"},
+        {"threading:_main_thread._tstate_lock": "patch.threads:main_lock"},
         around=True,
         until=(3, 13),
     ),
     *_rows(
         "thread",
-        "by name",
-        "made when the module was imported, which may be before patching",
-        {"concurrent.futures.thread:_global_shutdown_lock": "patch.threads:fresh_lock"},
+        "in place",
+        "made when threading was imported, which may be before patching",
+        {"threading:_main_thread._handle": "patch.threads:main_handle"},
         around=True,
+        since=(3, 13),
     ),
     *_rows(
         "thread",
@@ -217,11 +234,23 @@ _THREADS = (
     ),
 )
 
-_QUEUE = _rows(
-    "queue",
-    "by name",
-    "a C type whose get() waits",
-    {"_queue:SimpleQueue": "sync.queue:SimpleQueue", "queue:SimpleQueue": "sync.queue:SimpleQueue"},
+_QUEUE = (
+    *_rows(
+        "queue",
+        "by name",
+        "a C type whose get() waits",
+        {
+            "_queue:SimpleQueue": "sync.queue:SimpleQueue",
+            "queue:SimpleQueue": "sync.queue:SimpleQueue",
+        },
+    ),
+    *_rows(
+        "queue",
+        "in place",
+        "a loop that polls a queue must let other tasks run",
+        {"queue:Queue.__init__": "patch.threads:queue_init_after"},
+        around=True,
+    ),
 )
 
 _QUEUE_ERRORS = _rows(
@@ -505,18 +534,6 @@ _MULTIPROCESSING = (
         "by name",
         "made when the module was imported, which may be before patching",
         {"multiprocessing.context:_tls": "green.multiprocess:fresh_local"},
-        around=True,
-    ),
-    *_rows(
-        "process",
-        "in place",
-        "made when the module was imported, which may be before patching",
-        {
-            "multiprocessing.forkserver:_forkserver._lock": "patch.threads:fresh_like",
-            "multiprocessing.heap:BufferWrapper._heap._lock": "patch.threads:fresh_like",
-            "multiprocessing.resource_sharer:_resource_sharer._lock": "patch.threads:fresh_like",
-            "multiprocessing.resource_tracker:_resource_tracker._lock": "patch.threads:fresh_like",
-        },
         around=True,
     ),
     *_rows(

@@ -5,18 +5,26 @@ the standard library's Python code, running on these. Up to 3.12 a thread's end 
 lock of _set_sentinel(), from 3.13 on through a _ThreadHandle.
 """
 
+from __future__ import annotations
+
+import builtins
 import contextvars
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+import weakref
 
+from greenroom import _originals
 from greenroom.core import hooks
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
 from greenroom.errors import Cancelled
 from greenroom.sync.event import Event
-from greenroom.sync.lock import Lock, RLock, ThreadEndLock
+from greenroom.sync.lock import Lock, PolledLock, RLock, ThreadEndLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _sentinels: dict[int, Lock] = {}  # by the ident of the task
 _started: set[Task] = set()
@@ -41,7 +49,19 @@ def start_new_thread(
     return id(_start(function, args, kwargs or {}))
 
 
-def _start(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
+# PythonFinalizationError is new in Python 3.13.
+_TooLate: Any = getattr(builtins, "PythonFinalizationError", RuntimeError)
+
+
+def _start(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    _is_finalizing: Callable[[], bool] = sys.is_finalizing,  # sys is gone when it returns True
+    _too_late: Any = _TooLate,
+) -> Task:
+    if _is_finalizing():
+        raise _too_late("can't create new thread at interpreter shutdown")
     name = getattr(function, "__qualname__", None) or repr(function)
     owner = getattr(function, "__self__", None)
     if owner is not None and hasattr(owner, "name"):
@@ -82,7 +102,10 @@ class _Unraisable:
         self.exc_value = error
         self.exc_traceback = error.__traceback__
         self.err_msg = "Exception ignored in thread started by"
-        self.object = function
+        self.object: Any = function
+        if sys.version_info >= (3, 13):
+            self.err_msg += f" {function!r}"
+            self.object = None
 
 
 def _report(function: Callable[..., Any], error: BaseException) -> None:
@@ -130,21 +153,29 @@ class ThreadHandle:
     def __init__(self) -> None:
         self.ident = 0
         self._done = Event()
+        _handles.add(self)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended, or timeout seconds."""
+        if not self.ident:
+            raise RuntimeError("thread not started")
+        _notice_fork()
         if self.ident == get_ident() and not self._done.is_set():
             raise RuntimeError("Cannot join current thread")
         self._done.wait(None if timeout is None or timeout < 0 else timeout)
 
     def is_done(self) -> bool:
         """Return whether it has ended."""
+        _notice_fork()
         return self._done.is_set()
 
     def _set_done(self) -> None:
+        if not self.ident:
+            raise RuntimeError("thread not started")
         self._done.set()
 
 
+_handles: weakref.WeakSet[ThreadHandle] = weakref.WeakSet()
 _joinable: set[ThreadHandle] = set()  # those that threading._shutdown() waits for
 
 
@@ -176,6 +207,24 @@ def make_thread_handle(ident: int) -> ThreadHandle:
     return handle
 
 
+def main_lock(original: Any) -> Any:
+    """Return the lock of the main thread's end, for who joins it (Python 3.11 and 3.12)."""
+    if isinstance(original, ThreadEndLock):
+        return original
+    lock = ThreadEndLock()
+    lock.acquire()
+    # threading._shutdown() releases main's lock; it must not wait for the one that is not main's.
+    sys.modules["threading"]._shutdown_locks.discard(original)
+    return lock
+
+
+def main_handle(original: Any) -> Any:
+    """Return the handle of the main thread, for who joins it (Python 3.13)."""
+    if isinstance(original, ThreadHandle):
+        return original
+    return make_thread_handle(original.ident)
+
+
 def shutdown_after(original: Callable[[], None]) -> Callable[[], None]:
     """_thread._shutdown of Python 3.13: wait for every thread that is not a daemon."""
 
@@ -197,28 +246,87 @@ def excepthook_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
     return excepthook
 
 
-def fresh_lock(original: Any) -> Lock:
-    """Return a lock in place of a real one that nobody holds."""
-    return Lock()
+def mend_main_thread(threading: Any) -> None:
+    """Let threading.main_thread() be the main thread's, though a task imported threading first."""
+    scheduler = _scheduler.get()
+    if scheduler.current is scheduler.main:
+        return
+    main = threading._main_thread
+    threading._active.pop(main._ident, None)
+    main._ident = scheduler.main_owner
+    threading._active[main._ident] = main
+    if hasattr(main, "_handle"):  # from 3.13 on
+        main._handle = make_thread_handle(main._ident)
+    else:
+        # It took the task's, which is released when the task ends.
+        threading._shutdown_locks.discard(main._tstate_lock)
+        main._tstate_lock = ThreadEndLock()
+        main._tstate_lock.acquire()
 
 
-def fresh_rlock(original: Any) -> RLock:
-    """Return a lock in place of a real one that nobody holds."""
-    return RLock()
+def main_thread_ident_after(original: Callable[[], int]) -> Callable[[], int]:
+    """_thread._get_main_thread_ident of Python 3.13: after a fork the task that forked is main."""
+
+    def get_main_thread_ident() -> int:
+        ident = original()
+        if ident != _originals.get_ident():
+            return ident
+        owner = _scheduler.get().main_owner
+        return owner if isinstance(owner, int) else id(owner)
+
+    return get_main_thread_ident
 
 
-def fresh_like(original: Any) -> Lock | RLock:
-    """Return a lock, or re-entrant lock, in place of a real one that nobody holds."""
-    return RLock() if hasattr(original, "_is_owned") else Lock()
+class AnyRLock(RLock):
+    """RLock as _thread.RLock is called: it ignores arguments.
+
+    What it makes is a plain RLock, unless it is subclassed.
+    """
+
+    def __new__(cls, *args: object, **kwargs: object) -> RLock:  # type: ignore[misc]
+        """Return a new lock."""
+        return RLock() if cls is AnyRLock else RLock.__new__(cls)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        RLock.__init__(self)
+
+
+def queue_init_after(original: Callable[..., None]) -> Callable[..., None]:
+    """Wrap queue.Queue.__init__: its lock lets others run now and then."""
+
+    def __init__(self: Any, maxsize: int = 0) -> None:
+        original(self, maxsize)
+        if type(self.mutex) is Lock:  # threads are green, too
+            condition = type(self.not_empty)
+            self.mutex = PolledLock()
+            self.not_empty = condition(self.mutex)
+            self.not_full = condition(self.mutex)
+            self.all_tasks_done = condition(self.mutex)
+
+    return __init__
 
 
 def _forget_threads() -> None:
-    """After a fork the child has none of the threads."""
+    """After a fork the child has none of the threads but the one that forked."""
+    global _pid
+    _pid = os.getpid()
     _joinable.clear()
     _started.clear()
     _sentinels.clear()
+    me = get_ident()
+    for handle in list(_handles):
+        if handle.ident and handle.ident != me:
+            handle._done = Event()
+            handle._done.set()
 
 
+def _notice_fork() -> None:
+    """Do so now: the hook of threading asks before ours has run, if it was imported before us."""
+    if os.getpid() != _pid:
+        _forget_threads()
+
+
+_pid = os.getpid()
 os.register_at_fork(after_in_child=_forget_threads)
 
 

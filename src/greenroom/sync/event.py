@@ -1,12 +1,16 @@
 # cython: nonecheck=True
 """Event: a flag to wait for. Result: a value, or an error, to wait for.         layer: sync"""
 
-from typing import Any
+from __future__ import annotations
 
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
 from greenroom.core.scheduler import Scheduler
 from greenroom.core.waitqueue import WaitQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Event:

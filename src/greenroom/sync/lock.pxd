@@ -33,6 +33,10 @@ cdef class ThreadEndLock(Lock):
     cpdef release(self)
 
 
+cdef class PolledLock(Lock):
+    pass
+
+
 cdef class RLock:
     cdef object owner
     cdef Py_ssize_t count

@@ -8,7 +8,7 @@ tick either owns it or does not. The signatures are threading's: acquire(blockin
 Usable from several OS threads at once, and by code outside any task.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
@@ -16,6 +16,10 @@ from greenroom.core.scheduler import Scheduler
 from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LONGEST = 9223372036.0  # threading.TIMEOUT_MAX, the same on every Linux
 _NO_LIMIT = -1  # the default of `timeout`, told from others without comparing
@@ -162,6 +166,17 @@ class ThreadEndLock(Lock):
         self.held = False
         while _scheduler.wake_first(self.waiters):
             pass
+
+
+class PolledLock(Lock):
+    """A lock that lets others run now and then though it is free: for what programs poll.
+
+    `while queue.empty(): pass` takes the queue's lock and never waits.
+    """
+
+    def __enter__(self) -> bool:
+        _scheduler.get().spend_budget()
+        return self.take() or self.wait(FOREVER)
 
 
 class RLock:

@@ -10,9 +10,10 @@ killed in the same tick (it is the next wait that raises).
 Usable between tasks of several OS threads, and by code outside any task.
 """
 
-import heapq
-from collections import deque
-from typing import Any
+from __future__ import annotations
+
+from _collections import deque
+from _heapq import heappop, heappush
 
 from greenroom import _originals
 from greenroom.core import scheduler as _scheduler
@@ -20,6 +21,10 @@ from greenroom.core.atomic import atomic
 from greenroom.core.scheduler import Scheduler
 from greenroom.core.waitqueue import WaitQueue
 from greenroom.sync import queue_errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NOTHING = object()  # grab() found no item
 PUT = object()  # left with a waiting putter: its item is in the queue
@@ -302,10 +307,10 @@ class PriorityQueue(Queue):
             return SimpleQueue.grab_or_enlist(self, scheduler, deadline)
 
     def _put(self, item: Any) -> None:
-        heapq.heappush(self.queue, item)
+        heappush(self.queue, item)
 
     def _get(self) -> Any:
-        return heapq.heappop(self.queue)
+        return heappop(self.queue)
 
 
 atomic(SimpleQueue, "offer", "grab", "offer_or_enlist", "grab_or_enlist")

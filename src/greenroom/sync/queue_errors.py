@@ -4,10 +4,15 @@ Full and ShutDown live in the module queue, which imports threading. They are lo
 needed, because greenroom is imported before threading is patched.
 """
 
+from __future__ import annotations
+
 from _queue import Empty
-from typing import Any
 
 from greenroom.errors import GreenroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Empty", "full", "shut_down"]
 
