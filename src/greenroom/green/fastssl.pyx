@@ -153,12 +153,16 @@ def recv_into(sock, buffer, nbytes=None, flags=0):
     return read(sock, nbytes, buffer)
 
 
-cdef object try_write(object sslobj, object data):
-    """Return how many bytes were written, None if it has to wait."""
+cdef object try_write(object sslobj, object data, int *outcome):
+    """Return how many bytes were written."""
+    outcome[0] = DONE
     try:
         return sslobj.write(data)
-    except (WantRead, WantWrite):
-        return None
+    except WantRead:
+        outcome[0] = WANTS_READ
+    except WantWrite:
+        outcome[0] = WANTS_WRITE
+    return None
 
 
 def write(sock, data):
@@ -169,6 +173,7 @@ def write(sock, data):
     """
     cdef GreenroomSocket *struct = struct_of(sock)
     cdef Connection connection = usual(sock, struct)
+    cdef int outcome
     if connection is None or size_of(data) > WRITE_BYTES:
         return sslcalls.write(sock, data)
     _scheduler.get().spend_budget()
@@ -176,9 +181,9 @@ def write(sock, data):
     if sslobj is None or connection.unfinished is not None or not connection.begin():
         return sslcalls.write(sock, data)
     try:
-        count = try_write(sslobj, data)
-        if count is None:
-            count = sslcalls.write_on(sock, sslobj, connection, data)
+        count = try_write(sslobj, data, &outcome)
+        if outcome != DONE:
+            count = sslcalls.write_on(sock, sslobj, connection, data, outcome == WANTS_WRITE)
     finally:
         connection.end()
     return count

@@ -108,6 +108,7 @@ def wrap_socket(
 
 def _try(sock: Any, timeout: float | None, call: Callable[..., Any], *args: Any) -> Any:
     """Return call(*args), a method of the C object, so that it cannot block."""
+    socketcalls.fd_of(sock)  # detach() leaves the C object its fd, which may block from then on
     if timeout == 0 or connection_of(sock).handle is not None:
         return call(*args)
     _settimeout(sock, 0.0)
@@ -239,10 +240,12 @@ def write(sock: Any, data: Any) -> int:
             connection.end()
 
 
-def write_on(sock: Any, sslobj: Any, connection: Connection, data: Any) -> int:
+def write_on(sock: Any, sslobj: Any, connection: Connection, data: Any, wants_write: bool) -> int:
     """Go on with a write that was tried and has to wait, having the turn to write."""
+    timeout = _gettimeout(sock)
     with memoryview(data) as view:
-        return write_part(sock, sslobj, connection, view, _gettimeout(sock), -1.0)
+        deadline = wait_to_write(sock, connection, view, wants_write, False, timeout, -1.0)
+        return write_part(sock, sslobj, connection, view, timeout, deadline, wants_write)
 
 
 def send(sock: Any, data: Any, flags: int = 0) -> int:
@@ -275,7 +278,7 @@ def begin_writing(sock: Any, sslobj: Any, connection: Connection, timeout: float
     deadline = scheduler.deadline_after(timeout)
     if not connection.begin_or_enlist(scheduler, deadline) and not scheduler.wait():
         raise TimeoutError("The write operation timed out")
-    if sock._sslobj is not sslobj:
+    if sock._sslobj is not sslobj or _fileno(sock) < 0:
         connection.end()
         raise ClosedError(f"cannot write to {sock!r}: its TLS connection was closed meanwhile")
     return deadline
@@ -327,25 +330,45 @@ def write_part(
     part: memoryview,
     timeout: float | None,
     deadline: float,
+    begun: bool = False,
 ) -> int:
     """Write part in one call, or in as many of the same as it takes."""
-    begun = False
     while True:
         try:
             count: int = _try(sock, timeout, sslobj.write, part)
             return count
         except _WantRead:
-            to_write = connection.reads_only = False
+            wants_write = False
         except _WantWrite:
-            to_write = begun = True
-        if deadline < 0:
-            deadline = _scheduler.get().deadline_after(timeout)
-        try:
-            park(sock, to_write, deadline, "write")
-        except BaseException:
-            if begun:
-                connection.unfinished = bytes(part)
-            raise
+            wants_write = True
+        deadline = wait_to_write(sock, connection, part, wants_write, begun, timeout, deadline)
+        begun = begun or wants_write
+
+
+def wait_to_write(
+    sock: Any,
+    connection: Connection,
+    part: memoryview,
+    wants_write: bool,
+    begun: bool,
+    timeout: float | None,
+    deadline: float,
+) -> float:
+    """Park in the middle of writing part; return the deadline of the whole call.
+
+    begun     some of part may have been sent, or waits in OpenSSL for room
+    """
+    if deadline < 0:
+        deadline = _scheduler.get().deadline_after(timeout)
+    if not wants_write:
+        connection.reads_only = False
+    try:
+        park(sock, wants_write, deadline, "write")
+    except BaseException:
+        if begun or wants_write:
+            connection.unfinished = bytes(part)
+        raise
+    return deadline
 
 
 # --- handshake and the end

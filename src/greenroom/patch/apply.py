@@ -178,7 +178,9 @@ def _apply(row: Row, module: Any) -> _Done | None:
         _superseded.append(before)
     copied = _copied_from(original, name)
     if copied is not None:
-        own = original = copied.original
+        original = copied.original
+        if own is not _MISSING:  # else it is not copied, but a base class's
+            own = original
     green = _replacement(row, original)
     setattr(owner, name, green)
     done = _done[row.target] = _Done(owner, name, own, original, green)
