@@ -366,21 +366,25 @@ _PLAIN: dict[type, tuple[str, ...]] = {
 }
 
 
-@functools.cache
+_shared_forms: dict[type, type] = {}
+
+
 def _shared_form(kind: type) -> type:
     """Return a subclass of a buffered class, or of a program's own, that tasks use in turn."""
+    if kind in _shared_forms:
+        return _shared_forms[kind]
     names = next(names for plain, names in _PLAIN.items() if issubclass(kind, plain))
     methods = {name: in_turn(getattr(kind, name)) for name in names}
     if "close" not in methods:
         methods["close"] = _close_in_turn(kind.close)  # type: ignore[attr-defined]
     about = {name: getattr(kind, name) for name in ("__doc__", "__module__", "__qualname__")}
-    return type(kind)(kind.__name__, (kind,), {"__slots__": (), **about, **methods})
+    shared = type(kind)(kind.__name__, (kind,), {"__slots__": (), **about, **methods})
+    return _shared_forms.setdefault(kind, shared)
 
 
 def _close_in_turn(method: Callable[..., None]) -> Any:
     """Wrap a reader's close(): a task that waits in the file, or for it, gets a ClosedError."""
 
-    @functools.wraps(method)
     def close(self: Any) -> None:
         turn = self.turn
         if not self.closed:
@@ -391,6 +395,7 @@ def _close_in_turn(method: Callable[..., None]) -> Any:
         finally:
             turn.leave()
 
+    close.__doc__ = method.__doc__
     return close
 
 

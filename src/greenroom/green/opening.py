@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import sys
-import warnings
 from _operator import index
 from itertools import permutations
 
@@ -62,6 +61,8 @@ def open(
         # The original has a word to say about it.
         return _originals.open(file, mode, buffering, encoding, errors, newline, closefd, opener)
     if buffering == 1 and binary:
+        import warnings  # costs a program that has no reason to be warned
+
         warnings.warn(_NO_LINES, RuntimeWarning, stacklevel=_CALLER)
         buffering = -1
     if not isinstance(file, (int, str, bytes)):
