@@ -32,8 +32,8 @@ class Known:
 
 
 _SPINS = (
-    "a thread spins without ever waiting until another has done something: green threads take turns "
-    "at waits, so the other never runs"
+    "a thread spins without ever waiting until another has done something: green threads take "
+    "turns at waits, so the other never runs"
 )
 
 KNOWN: list[Known] = [
