@@ -21,4 +21,5 @@ cdef class Turn:
     cpdef bint take_or_enlist(self, object me, Scheduler scheduler) except -1
     @cython.locals(waiter=Task)
     cpdef leave(self)
+    cpdef forget(self)
     cpdef evict(self, object file)

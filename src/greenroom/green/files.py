@@ -214,12 +214,8 @@ class Turn:
     """
 
     def __init__(self) -> None:
-        self.owner: object = None
-        self.depth = 0
-        self.waiters = WaitQueue()
-        self.inside = False
-        self.outside = WaitQueue()
         self.closing = False
+        self.forget()
 
     def enter(self) -> None:
         """Wait for the turn. Switches only if another task has it."""
@@ -263,6 +259,14 @@ class Turn:
                 waiter.value = None
                 self.depth = 1
                 _scheduler.unpark(waiter)
+
+    def forget(self) -> None:
+        """Begin without tasks: when new, and in the child of a fork, which has none of them."""
+        self.owner: object = None
+        self.depth = 0
+        self.waiters = WaitQueue()
+        self.inside = False
+        self.outside = WaitQueue()
 
     def evict(self, file: Any) -> None:
         """Have a ClosedError raised in the task that waits in a file, and in those behind it."""
@@ -428,6 +432,7 @@ class BufferedRWPair(_Pair, metaclass=_Kind):
 def green_std_streams(module: Any) -> Callable[[], None]:
     """Make sys.stdin, stdout and stderr park."""
     changed: list[tuple[Any, tuple[str, ...]]] = []
+    turns: list[Turn] = []
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(module, name, None)
         buffer = getattr(stream, "buffer", None)
@@ -436,6 +441,7 @@ def green_std_streams(module: Any) -> Callable[[], None]:
             continue  # None, or an object of the program's own
         if type(buffer) in (_Reader, _Writer):
             turn = Turn()
+            turns.append(turn)
             names = _READING if type(buffer) is _Reader else _WRITING
             for method in names:
                 setattr(buffer, method, _bound_in_turn(getattr(buffer, method), turn))
@@ -452,6 +458,11 @@ def green_std_streams(module: Any) -> Callable[[], None]:
                 delattr(thing, name)
         atexit.unregister(undo)
 
+    def forget_turns() -> None:
+        for turn in turns:
+            turn.forget()
+
+    os.register_at_fork(after_in_child=forget_turns)  # as the interpreter does with C's locks
     # What finalizers print after the interpreter has begun to take modules apart must come out.
     atexit.register(undo)
     return undo

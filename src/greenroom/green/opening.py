@@ -112,8 +112,8 @@ _PLAIN = {
 def input(prompt: object = "", /) -> str:
     """As the built-in input(). Switches until a line has come.
 
-    On a terminal the prompt is written and the wait parks; the built-in, with GNU readline if that
-    is loaded, then takes the line, which is there.
+    On a terminal the prompt is written and the wait parks; the built-in then takes the line, which
+    is there. GNU readline, if that is loaded, would show the line once more: it is only told.
     """
     try:
         on_terminal = (
@@ -126,7 +126,16 @@ def input(prompt: object = "", /) -> str:
     sys.stdout.write(str(prompt))
     sys.stdout.flush()
     fdio.wait_for(0, False, errno.EOPNOTSUPP)
-    return _input()
+    readline = sys.modules.get("readline")
+    if readline is None:
+        return _input()
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    line = line.removesuffix("\n")
+    if line:
+        readline.add_history(line)
+    return line
 
 
 open.__module__ = "io"
