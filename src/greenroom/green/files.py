@@ -213,6 +213,12 @@ class Turn:
     closing   a task is about to close the file
     """
 
+    owner: object
+    depth: int
+    waiters: WaitQueue
+    inside: bool
+    outside: WaitQueue
+
     def __init__(self) -> None:
         self.closing = False
         self.forget()
@@ -262,7 +268,7 @@ class Turn:
 
     def forget(self) -> None:
         """Begin without tasks: when new, and in the child of a fork, which has none of them."""
-        self.owner: object = None
+        self.owner = None
         self.depth = 0
         self.waiters = WaitQueue()
         self.inside = False
