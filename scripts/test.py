@@ -5,8 +5,8 @@ Each leg is a virtual environment of its own under .venvs, made from nothing or 
   lint         ruff, mypy --strict, the import layers
   compiled     all tests, on the Python this runs on
   selectors    the same build on the plain poller, which is the oracle of the epoll one
-  plain        all tests on an uncompiled install
-  3.12, 3.13…  all tests, compiled, on every other CPython >= 3.11 on this machine
+  plain        all tests but tests/services on an uncompiled install
+  3.12, 3.13…  the same, compiled, on every other CPython >= 3.11 on this machine
 
 Quick checks come first. GREENROOM_STRESS_SECONDS says how long the stress test of the compiled leg
 runs (60 where CI is set).
@@ -33,6 +33,9 @@ TEST = ["pytest>=8", "hypothesis>=6", "requests>=2"]
 SERVICES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
     "services"
 ]
+
+# Left to the compiled leg, for time: the clients do not differ by version or by build.
+LESS = ["--ignore=tests/services"]
 
 
 def version_of(python: str) -> str | None:
@@ -161,12 +164,12 @@ def main() -> int:
         legs.pytest("selectors", compiled, folders, GREENROOM_POLLER="selectors")
     plain = legs.environment(f"{this}-plain", sys.executable, packages, GREENROOM_COMPILE="0")
     if plain is not None:
-        legs.pytest("plain", plain, args)
+        legs.pytest("plain", plain, [*args, *LESS])
     for version, python in sorted(pythons.items()):
         if version != this:
             own = legs.environment(version, python, packages, GREENROOM_COMPILE="1")
             if own is not None:
-                legs.pytest(version, own, args)
+                legs.pytest(version, own, [*args, *LESS])
     return report(legs, [version for version in WANTED if version not in pythons])
 
 
