@@ -213,6 +213,14 @@ class Turn:
         self.closing = False
         self.forget()
 
+    def forget(self) -> None:
+        """Begin without tasks: when new, and in the child of a fork, which has none of them."""
+        self.owner: object = None
+        self.depth = 0
+        self.waiters = WaitQueue()
+        self.inside = False
+        self.outside = WaitQueue()
+
     def enter(self) -> None:
         """Wait for the turn. Switches only if another task has it."""
         me = _scheduler.current_owner()
@@ -255,14 +263,6 @@ class Turn:
                 waiter.value = None
                 self.depth = 1
                 _scheduler.unpark(waiter)
-
-    def forget(self) -> None:
-        """Begin without tasks: when new, and in the child of a fork, which has none of them."""
-        self.owner: object = None
-        self.depth = 0
-        self.waiters = WaitQueue()
-        self.inside = False
-        self.outside = WaitQueue()
 
     def evict(self, file: Any) -> None:
         """Have a ClosedError raised in the task that waits in a file, and in those behind it."""
