@@ -210,16 +210,12 @@ class Turn:
     """
 
     def __init__(self) -> None:
-        self.closing = False
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin without tasks: when new, and in the child of a fork, which has none of them."""
         self.owner: object = None
         self.depth = 0
         self.waiters = WaitQueue()
         self.inside = False
         self.outside = WaitQueue()
+        self.closing = False
 
     def enter(self) -> None:
         """Wait for the turn. Switches only if another task has it."""
@@ -422,7 +418,6 @@ class BufferedRWPair(_Pair, metaclass=_Kind):
 def green_std_streams(module: Any) -> Callable[[], None]:
     """Make sys.stdin, stdout and stderr park."""
     changed: list[tuple[Any, tuple[str, ...]]] = []
-    turns: list[Turn] = []
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(module, name, None)
         buffer = getattr(stream, "buffer", None)
@@ -431,7 +426,6 @@ def green_std_streams(module: Any) -> Callable[[], None]:
             continue  # None, or an object of the program's own
         if type(buffer) in (_Reader, _Writer):
             turn = Turn()
-            turns.append(turn)
             names = _READING if type(buffer) is _Reader else _WRITING
             for method in names:
                 setattr(buffer, method, _bound_in_turn(getattr(buffer, method), turn))
@@ -448,11 +442,6 @@ def green_std_streams(module: Any) -> Callable[[], None]:
                 delattr(thing, name)
         atexit.unregister(undo)
 
-    def forget_turns() -> None:
-        for turn in turns:
-            turn.forget()
-
-    os.register_at_fork(after_in_child=forget_turns)  # as the interpreter does with C's locks
     # What finalizers print after the interpreter has begun to take modules apart must come out.
     atexit.register(undo)
     return undo
