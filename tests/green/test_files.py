@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patch.children import output_of, run_child
+from patch.children import output_of
 
 import greenroom
 from greenroom.errors import ClosedError
@@ -598,25 +598,3 @@ def test_a_socket_s_file_and_the_socket_itself_end_together():
         two.sendall(b"last")
         two.close()
         assert reader.result() == ("returned", b"last")
-
-
-def test_a_child_of_fork_can_print_while_a_task_of_its_parent_waits_in_print():
-    code = """
-        import greenroom
-        greenroom.patch_all()
-        import os, sys, threading, time
-        ours, theirs = os.pipe()
-        os.dup2(theirs, 1)
-        threading.Thread(target=print, args=("x" * 300_000,), daemon=True).start()
-        threading.Thread(target=print, args=("y",), daemon=True).start()
-        time.sleep(0.01)
-        pid = os.fork()
-        if pid == 0:
-            os.read(ours, 65536)
-            print("child", flush=True)
-            os._exit(7)
-        sys.stderr.write(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
-        sys.stderr.flush()
-        os._exit(0)
-    """
-    assert run_child(code).stderr == "7"

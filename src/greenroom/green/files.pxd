@@ -21,5 +21,4 @@ cdef class Turn:
     cpdef bint take_or_enlist(self, object me, Scheduler scheduler) except -1
     @cython.locals(waiter=Task)
     cpdef leave(self)
-    cpdef forget(self)
     cpdef evict(self, object file)

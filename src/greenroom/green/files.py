@@ -55,6 +55,7 @@ class FileIO(_FileIO):
     """io.FileIO whose reads and writes park."""
 
     above: Any = None  # a weak reference to the buffered file that reads or writes through this
+    in_turn = False  # the buffered file above is used in turn
     on_disk: bool | None = None  # what fdio.on_disk() says, once it was asked
 
     def __init__(
@@ -149,18 +150,9 @@ def _is_on_disk(file: Any) -> bool:
 
 
 def _let_others_run(file: Any) -> None:
-    """Spend the budget. Under a buffered file of the disk there is no place to let others run."""
-    scheduler = _scheduler.get()
-    if file.above is None:
-        scheduler.spend_budget()
-    elif scheduler.budget > 1:
-        scheduler.budget -= 1
-    elif not _is_on_disk(file):
-        waiting(file, _spend_budget)
-
-
-def _spend_budget() -> None:
-    _scheduler.get().spend_budget()
+    """Spend the budget, unless C holds the lock of a buffered file above: see Turn.enter()."""
+    if file.above is None and not file.in_turn:
+        _scheduler.get().spend_budget()
 
 
 def _read_once(file: Any, fd: int, size: int) -> bytes | None:
@@ -213,18 +205,22 @@ class Turn:
     closing   a task is about to close the file
     """
 
-    owner: object
-    depth: int
-    waiters: WaitQueue
-    inside: bool
-    outside: WaitQueue
-
     def __init__(self) -> None:
+        self.owner: object = None
+        self.depth = 0
+        self.waiters = WaitQueue()
+        self.inside = False
+        self.outside = WaitQueue()
         self.closing = False
-        self.forget()
 
     def enter(self) -> None:
-        """Wait for the turn. Switches only if another task has it."""
+        """Wait for the turn. Switches if another task has it, or the budget is spent.
+
+        The budget is spent here and not in the raw file, for there C holds its lock: another task
+        that forks would leave it held in the child.
+        """
+        if _scheduler.can_wait():
+            _scheduler.get().spend_budget()
         me = _scheduler.current_owner()
         if not self.take(me):
             scheduler = _scheduler.get()
@@ -265,14 +261,6 @@ class Turn:
                 waiter.value = None
                 self.depth = 1
                 _scheduler.unpark(waiter)
-
-    def forget(self) -> None:
-        """Begin without tasks: when new, and in the child of a fork, which has none of them."""
-        self.owner = None
-        self.depth = 0
-        self.waiters = WaitQueue()
-        self.inside = False
-        self.outside = WaitQueue()
 
     def evict(self, file: Any) -> None:
         """Have a ClosedError raised in the task that waits in a file, and in those behind it."""
@@ -332,6 +320,8 @@ def share(buffered: Any) -> Turn:
     if not hasattr(buffered, "turn"):
         buffered.turn = Turn()
         buffered.__class__ = _shared_form(buffered.__class__)
+        if isinstance(buffered.raw, FileIO):
+            buffered.raw.in_turn = True
     turn: Turn = buffered.turn
     return turn
 
@@ -438,7 +428,6 @@ class BufferedRWPair(_Pair, metaclass=_Kind):
 def green_std_streams(module: Any) -> Callable[[], None]:
     """Make sys.stdin, stdout and stderr park."""
     changed: list[tuple[Any, tuple[str, ...]]] = []
-    turns: list[Turn] = []
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(module, name, None)
         buffer = getattr(stream, "buffer", None)
@@ -447,15 +436,14 @@ def green_std_streams(module: Any) -> Callable[[], None]:
             continue  # None, or an object of the program's own
         if type(buffer) in (_Reader, _Writer):
             turn = Turn()
-            turns.append(turn)
             names = _READING if type(buffer) is _Reader else _WRITING
             for method in names:
                 setattr(buffer, method, _bound_in_turn(getattr(buffer, method), turn))
             changed.append((buffer, names))
         for method in _RAW_METHODS:
             setattr(raw, method, vars(FileIO)[method].__get__(raw))
-        vars(raw).update(above=None, on_disk=None)
-        changed.append((raw, (*_RAW_METHODS, "above", "on_disk")))
+        vars(raw).update(above=None, in_turn=raw is not buffer, on_disk=None)
+        changed.append((raw, (*_RAW_METHODS, "above", "in_turn", "on_disk")))
 
     def undo() -> None:
         while changed:
@@ -464,11 +452,6 @@ def green_std_streams(module: Any) -> Callable[[], None]:
                 delattr(thing, name)
         atexit.unregister(undo)
 
-    def forget_turns() -> None:
-        for turn in turns:
-            turn.forget()
-
-    os.register_at_fork(after_in_child=forget_turns)  # as the interpreter does with C's locks
     # What finalizers print after the interpreter has begun to take modules apart must come out.
     atexit.register(undo)
     return undo
