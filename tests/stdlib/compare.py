@@ -207,9 +207,10 @@ class Interpreter:
                 stderr=None if self.show else subprocess.STDOUT,
                 start_new_session=True,
             )
-            hung = not self._wait(child, results, test_seconds or self.test_seconds)
+            size = self._wait(child, results, test_seconds or self.test_seconds)
         run.seconds += time.monotonic() - started
-        running, ended = _read(results, run)
+        hung = size is not None
+        running, ended = _read(results, run, size)
         said = Path(output).read_bytes().decode(errors="replace")
         shutil.rmtree(folder, ignore_errors=True)
         if not hung and ended and child.returncode == 0:
@@ -222,14 +223,19 @@ class Interpreter:
             run.outcomes[where] = (f"crash, status {child.returncode}", tail)
         return where
 
-    def _wait(self, child: "subprocess.Popen[bytes]", results: str, test_seconds: float) -> bool:
-        """Wait for the child's end; False: it said nothing for too long, and was killed."""
+    def _wait(
+        self, child: "subprocess.Popen[bytes]", results: str, test_seconds: float
+    ) -> int | None:
+        """Wait for the child's end.
+
+        Returns the size of results if it said nothing more for too long, and was killed.
+        """
         size, since = 0, time.monotonic()
         try:
             while True:
                 try:
                     child.wait(0.2)
-                    return True
+                    return None
                 except subprocess.TimeoutExpired:
                     pass
                 now = os.stat(results).st_size
@@ -239,7 +245,7 @@ class Interpreter:
                     for number in (DUMP_THREADS, DUMP_TASKS):
                         child.send_signal(number)
                         time.sleep(1)
-                    return False
+                    return size  # the dump may have let it go on
         finally:
             try:
                 os.killpg(child.pid, signal.SIGKILL)  # it leads a group of its own
@@ -248,10 +254,13 @@ class Interpreter:
             child.wait()
 
 
-def _read(results: str, run: Run) -> tuple[str | None, bool]:
-    """Read a child's lines into run. Returns the test that was running, and whether it ended."""
+def _read(results: str, run: Run, size: int | None) -> tuple[str | None, bool]:
+    """Read a child's lines, or the first size bytes, into run.
+
+    Returns the test that was running, and whether the child came to its end.
+    """
     running, ended = None, False
-    for line in Path(results).read_text(encoding="utf-8").splitlines():
+    for line in Path(results).read_bytes()[:size].decode().splitlines():
         entry = json.loads(line)
         if "all" in entry:
             run.all = entry["all"]
