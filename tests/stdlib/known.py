@@ -31,7 +31,22 @@ class Known:
         return fnmatchcase(test.removeprefix("test."), self.test)
 
 
-KNOWN: list[Known] = []
+_SPINS = (
+    "a thread spins without ever waiting until another has done something: green threads take "
+    "turns at waits, so the other never runs"
+)
+
+KNOWN: list[Known] = [
+    Known("test_signal.StressTest.test_stress_modifying_handlers", _SPINS, hangs=True),
+    Known(
+        "test_multiprocessing_*.WithProcessesTestFinalize.test_thread_safety", _SPINS, hangs=True
+    ),
+    Known(
+        "test_fork1.ForkTest.test_threaded_import_lock_fork",
+        "the global import lock belongs to the OS thread, so a task of the same thread enters it "
+        "while another holds it, and has it twice in the child",
+    ),
+]
 
 
 def known_of(module: str, version: str) -> list[Known]:

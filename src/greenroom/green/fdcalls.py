@@ -35,7 +35,10 @@ def try_read(fd: int, size: int, offset: int = -1) -> bytes | int:
 
 def more_on_disk(fd: int, offset: int = -1) -> bool:
     """Return whether fd is a regular file with more at offset, or at its own position."""
-    info = os.fstat(fd)
+    try:
+        info = os.fstat(fd)
+    except OSError:
+        return False
     if not stat.S_ISREG(info.st_mode):
         return False
     return (os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset) < info.st_size
@@ -44,7 +47,7 @@ def more_on_disk(fd: int, offset: int = -1) -> bool:
 def is_fifo(path: Any) -> bool:
     """Return whether there is a FIFO at path; whatever is wrong with path, opening it will say."""
     try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
+        return stat.S_ISFIFO(os.stat(os.fspath(path)).st_mode)
     except (OSError, ValueError, TypeError):
         return False
 

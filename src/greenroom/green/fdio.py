@@ -9,9 +9,10 @@ First the call is tried so that it cannot block (fdcalls.pyx). If it says that i
 If it says that this kind of file cannot be tried:
 - a regular file of a file system without RWF_NOWAIT is read in a real thread, unless it lies in
   memory (tmpfs, /proc).
-- a terminal, or a pipe of an older kernel, is read when poll(2) says that it is ready, and given at
-  most PIPE_BUF bytes at a time, which it then takes without blocking. Only another process that
-  reads the same terminal in that moment can make this wrong.
+- a terminal, or a pipe of an older kernel, is read or written when poll(2) says that it is ready.
+  Then a pipe takes PIPE_BUF bytes without blocking. A terminal says so as soon as there is any
+  room, which comes in portions of 256 (the kernel's drivers/tty/tty_buffer.c); each byte may become
+  two. Only another process that uses the same terminal in that moment can make this wrong.
 Writing to a regular file is a copy into memory, which the kernel writes out later: done at once,
 unless it is large or the file was opened with O_SYNC or O_DIRECT.
 
@@ -46,7 +47,9 @@ _fstat = os.fstat
 _poll = _originals.select_poll
 
 PIPE_BUF = select.PIPE_BUF
+TERMINAL_ROOM = 128
 EAGAIN = errno.EAGAIN
+LARGEST_FD = 2**31 - 1
 AT_ONCE = 1 << 20  # bytes that are copied into the page cache without asking a thread
 SLOW_FLAGS = os.O_SYNC | os.O_DSYNC | os.O_DIRECT
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs", "proc", "sysfs", "cgroup", "cgroup2", "hugetlbfs"}
@@ -55,7 +58,7 @@ _memory_devices: dict[int, bool] = {}
 
 def read(fd: int, length: int, /) -> bytes:
     """read(2), as os.read. Switches if nothing has come, or what is wanted is on the disk."""
-    if not _scheduler.can_wait():
+    if length < 0 or not 0 <= fd <= LARGEST_FD or not _scheduler.can_wait():
         return _read(fd, length)
     _scheduler.get().spend_budget()
     found: Any = fdcalls.try_read(fd, length)
@@ -139,10 +142,11 @@ def write_rest(fd: int, octets: memoryview, sent: int) -> int:
     done = max(sent, 0)
     problem = EAGAIN if sent >= 0 else -sent
     size = len(octets)
+    portion = TERMINAL_ROOM if problem != EAGAIN and os.isatty(fd) else PIPE_BUF
     while done < size:
         wait_for(fd, True, problem)
         if problem != EAGAIN:
-            done += _write(fd, octets[done : done + PIPE_BUF])
+            done += _write(fd, octets[done : done + portion])
         else:
             sent = fdcalls.try_write(fd, octets[done:])
             done += max(sent, 0)

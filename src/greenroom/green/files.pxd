@@ -14,9 +14,12 @@ cdef class Turn:
     cdef WaitQueue waiters
     cdef public bint inside
     cdef readonly WaitQueue outside
+    cdef bint closing
 
     cpdef enter(self)
     cpdef bint take(self, object me) except -1
     cpdef bint take_or_enlist(self, object me, Scheduler scheduler) except -1
     @cython.locals(waiter=Task)
     cpdef leave(self)
+    cpdef forget(self)
+    cpdef evict(self, object file)

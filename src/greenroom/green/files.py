@@ -5,8 +5,9 @@ The standard library's own C classes, with two things changed:
 - The buffered classes let one task in at a time. The C code below holds a lock around the call of
   the raw file; a second task of the same thread that came along while the first is parked inside
   would get "reentrant call inside …". To ask for a turn at each call would double the cost of a
-  small read. So a file starts out as plain C, and the first time the raw file has to wait, the
-  object changes its class to one whose methods take turns.
+  small read. So a file of the disk starts out as plain C, and the first time the raw file has to
+  wait, the object changes its class to one whose methods take turns. (A bound method taken before
+  that remains the plain one: two tasks that share a file should not share `write = file.write`.)
 
 Text files are the C TextIOWrapper on top, unchanged: any number of tasks may print to one, but they
 should not read from one without a lock of their own, just as OS threads should not.
@@ -31,6 +32,7 @@ from greenroom.core.atomic import atomic
 from greenroom.core.scheduler import Scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
+from greenroom.errors import ClosedError
 from greenroom.green import fdcalls, fdio
 from greenroom.green import os as _os
 
@@ -79,6 +81,10 @@ class FileIO(_FileIO):
         got = fdcalls.try_readinto(fd, buffer)
         if got < 0:
             got = waiting(self, fdio.readinto_waiting, fd, buffer, -got)
+        elif got and self.above is None and _is_on_disk(self):
+            with memoryview(buffer) as view, view.cast("B") as octets:
+                if got < len(octets) and fdcalls.more_on_disk(fd):
+                    got += fdio.readinto_waiting(fd, octets[got:], fdio.EAGAIN)
         return got
 
     def read(self, size: int | None = -1, /) -> bytes | None:  # type: ignore[override]
@@ -161,6 +167,8 @@ def _read_once(file: Any, fd: int, size: int) -> bytes | None:
     found: Any = fdcalls.try_read(fd, size)
     if found.__class__ is not bytes:
         found = waiting(file, fdio.read_waiting, fd, size, found)
+    elif 0 < len(found) < size and file.above is None and fdcalls.more_on_disk(fd):
+        found += fdio.read_waiting(fd, size - len(found), fdio.EAGAIN)
     return found  # type: ignore[no-any-return]
 
 
@@ -202,14 +210,12 @@ class Turn:
     inside    a task waits in the raw file. It may have come in before there was a turn to take, so
               having the turn is not enough
     outside   tasks that have the turn and wait for the one inside
+    closing   a task is about to close the file
     """
 
     def __init__(self) -> None:
-        self.owner: object = None
-        self.depth = 0
-        self.waiters = WaitQueue()
-        self.inside = False
-        self.outside = WaitQueue()
+        self.closing = False
+        self.forget()
 
     def enter(self) -> None:
         """Wait for the turn. Switches only if another task has it."""
@@ -254,10 +260,28 @@ class Turn:
                 self.depth = 1
                 _scheduler.unpark(waiter)
 
-    @property
-    def taken(self) -> bool:
-        """Whether another task has it."""
-        return self.inside or (bool(self.depth) and self.owner != _scheduler.current_owner())
+    def forget(self) -> None:
+        """Begin without tasks: when new, and in the child of a fork, which has none of them."""
+        self.owner: object = None
+        self.depth = 0
+        self.waiters = WaitQueue()
+        self.inside = False
+        self.outside = WaitQueue()
+
+    def evict(self, file: Any) -> None:
+        """Have a ClosedError raised in the task that waits in a file, and in those behind it."""
+        if self.closing or not (
+            self.inside or (self.depth and self.owner != _scheduler.current_owner())
+        ):
+            return
+        self.closing = True  # who closes it too must not be driven away
+        try:
+            _scheduler.closing_fd(file.fileno())
+        except (AttributeError, OSError, ValueError):
+            pass  # there is no fd below
+        for queue in (self.waiters, self.outside):
+            while queue.head is not None:
+                _scheduler.fail(queue.head, ClosedError(f"{file!r} was closed by another task"))
 
 
 _WHAT = "its turn on a buffered file"
@@ -283,14 +307,15 @@ class _Kind(ABCMeta):
     """Makes isinstance hold for what C code made: io.BufferedReader is bound to our subclass."""
 
     def __instancecheck__(cls, thing: Any) -> bool:
-        return isinstance(thing, cls.__dict__.get("c_class", cls)) or super().__instancecheck__(
-            thing
-        )
+        c_class = cls.__dict__.get("c_class")  # a program's subclass has none of its own
+        if c_class is not None and isinstance(thing, c_class):
+            return True
+        return super().__instancecheck__(thing)
 
 
 def _look_below(buffered: Any, raw: Any) -> None:
-    """Have the raw file call share() before it waits; one that cannot is waited for in turn."""
-    if raw.__class__ is FileIO:
+    """Have a raw file of the disk call share() before it waits; others are waited for in turn."""
+    if raw.__class__ is FileIO and buffered.__class__ in _PLAIN and _is_on_disk(raw):
         raw.above = ref(buffered)
     else:
         share(buffered)
@@ -298,18 +323,15 @@ def _look_below(buffered: Any, raw: Any) -> None:
 
 def share(buffered: Any) -> Turn:
     """Let the tasks that use a buffered file take turns from now on; return what they take."""
-    kind = buffered.__class__
-    if kind in _SHARED:
+    if not hasattr(buffered, "turn"):
         buffered.turn = Turn()
-        buffered.__class__ = _SHARED[kind]
-    elif not hasattr(buffered, "turn"):  # a subclass of the program's own
-        buffered.turn = Turn()
+        buffered.__class__ = _shared_form(buffered.__class__)
     turn: Turn = buffered.turn
     return turn
 
 
 class BufferedReader(_Reader, metaclass=_Kind):
-    """io.BufferedReader, as it is until the raw file has to wait for the first time."""
+    """io.BufferedReader, whose methods are C until tasks must take turns."""
 
     c_class = _Reader
 
@@ -319,7 +341,7 @@ class BufferedReader(_Reader, metaclass=_Kind):
 
 
 class BufferedWriter(_Writer, metaclass=_Kind):
-    """io.BufferedWriter, as it is until the raw file has to wait for the first time."""
+    """io.BufferedWriter, whose methods are C until tasks must take turns."""
 
     c_class = _Writer
 
@@ -329,7 +351,7 @@ class BufferedWriter(_Writer, metaclass=_Kind):
 
 
 class BufferedRandom(_Random, metaclass=_Kind):
-    """io.BufferedRandom, as it is until the raw file has to wait for the first time."""
+    """io.BufferedRandom, whose methods are C until tasks must take turns."""
 
     c_class = _Random
 
@@ -338,49 +360,47 @@ class BufferedRandom(_Random, metaclass=_Kind):
         _look_below(self, self.raw)
 
 
-class _SharedReader(BufferedReader):
-    """A BufferedReader that tasks use in turn."""
-
-    turn: Turn
-
-    def close(self) -> None:
-        """Close the file. A task that waits in it gets a ClosedError."""
-        if self.turn.taken and not self.closed:
-            try:
-                _scheduler.closing_fd(self.fileno())
-            except (OSError, ValueError):
-                pass  # there is no fd below
-        self.turn.enter()
-        try:
-            _Reader.close(self)
-        finally:
-            self.turn.leave()
-
-
-class _SharedWriter(BufferedWriter):
-    """A BufferedWriter that tasks use in turn."""
-
-
-class _SharedRandom(BufferedRandom):
-    """A BufferedRandom that tasks use in turn."""
-
-
 _READING = ("read", "read1", "readinto", "readinto1", "readline", "peek")
 _WRITING = ("write", "flush")
 _BOTH = ("seek", "truncate", "detach")
-for _class, _c_class, _names in (
-    (_SharedReader, _Reader, (*_READING, *_BOTH)),
-    (_SharedWriter, _Writer, (*_WRITING, *_BOTH, "close")),
-    (_SharedRandom, _Random, (*_READING, *_WRITING, *_BOTH, "close")),
-):
-    for _name in _names:
-        setattr(_class, _name, in_turn(getattr(_c_class, _name)))
-
-_SHARED: dict[type, type] = {
-    BufferedReader: _SharedReader,
-    BufferedWriter: _SharedWriter,
-    BufferedRandom: _SharedRandom,
+_PLAIN: dict[type, tuple[str, ...]] = {
+    BufferedReader: (*_READING, *_BOTH),
+    BufferedWriter: (*_WRITING, *_BOTH, "close"),
+    BufferedRandom: (*_READING, *_WRITING, *_BOTH, "close"),
 }
+
+
+_shared_forms: dict[type, type] = {}
+
+
+def _shared_form(kind: type) -> type:
+    """Return a subclass of a buffered class, or of a program's own, that tasks use in turn."""
+    if kind in _shared_forms:
+        return _shared_forms[kind]
+    names = next(names for plain, names in _PLAIN.items() if issubclass(kind, plain))
+    methods = {name: in_turn(getattr(kind, name)) for name in names}
+    if "close" not in methods:
+        methods["close"] = _close_in_turn(kind.close)  # type: ignore[attr-defined]
+    about = {name: getattr(kind, name) for name in ("__doc__", "__module__", "__qualname__")}
+    shared = type(kind)(kind.__name__, (kind,), {"__slots__": (), **about, **methods})
+    return _shared_forms.setdefault(kind, shared)
+
+
+def _close_in_turn(method: Callable[..., None]) -> Any:
+    """Wrap a reader's close(): a task that waits in the file, or for it, gets a ClosedError."""
+
+    def close(self: Any) -> None:
+        turn = self.turn
+        if not self.closed:
+            turn.evict(self)
+        turn.enter()
+        try:
+            method(self)
+        finally:
+            turn.leave()
+
+    close.__doc__ = method.__doc__
+    return close
 
 
 class BufferedRWPair(_Pair, metaclass=_Kind):
@@ -392,6 +412,7 @@ class BufferedRWPair(_Pair, metaclass=_Kind):
         self.read_turn = Turn()
         self.write_turn = Turn()
         _Pair.__init__(self, *args)
+        self.below = args[0]
 
     read = in_turn(_Pair.read, "read_turn")
     read1 = in_turn(_Pair.read1, "read_turn")
@@ -400,11 +421,18 @@ class BufferedRWPair(_Pair, metaclass=_Kind):
     peek = in_turn(_Pair.peek, "read_turn")
     write = in_turn(_Pair.write, "write_turn")
     flush = in_turn(_Pair.flush, "write_turn")
+    _close = in_turn(in_turn(_Pair.close, "read_turn"), "write_turn")
+
+    def close(self) -> None:
+        """Close both files when what is being written is. A task that reads gets a ClosedError."""
+        self.read_turn.evict(self.below)
+        self._close()
 
 
 def green_std_streams(module: Any) -> Callable[[], None]:
     """Make sys.stdin, stdout and stderr park."""
     changed: list[tuple[Any, tuple[str, ...]]] = []
+    turns: list[Turn] = []
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(module, name, None)
         buffer = getattr(stream, "buffer", None)
@@ -413,6 +441,7 @@ def green_std_streams(module: Any) -> Callable[[], None]:
             continue  # None, or an object of the program's own
         if type(buffer) in (_Reader, _Writer):
             turn = Turn()
+            turns.append(turn)
             names = _READING if type(buffer) is _Reader else _WRITING
             for method in names:
                 setattr(buffer, method, _bound_in_turn(getattr(buffer, method), turn))
@@ -429,6 +458,11 @@ def green_std_streams(module: Any) -> Callable[[], None]:
                 delattr(thing, name)
         atexit.unregister(undo)
 
+    def forget_turns() -> None:
+        for turn in turns:
+            turn.forget()
+
+    os.register_at_fork(after_in_child=forget_turns)  # as the interpreter does with C's locks
     # What finalizers print after the interpreter has begun to take modules apart must come out.
     atexit.register(undo)
     return undo
@@ -450,8 +484,5 @@ def _bound_in_turn(method: Callable[..., Any], turn: Turn) -> Callable[..., Any]
 
 for _kind in (FileIO, BufferedReader, BufferedWriter, BufferedRandom, BufferedRWPair):
     _kind.__module__ = "io"  # whose names they are bound to
-for _plain, _shared in _SHARED.items():
-    _shared.__name__ = _shared.__qualname__ = _plain.__name__
-    _shared.__module__ = "io"
 
 atomic(Turn, "take", "take_or_enlist", "leave")

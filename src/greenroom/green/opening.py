@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import sys
+from _operator import index
 from itertools import permutations
 
 from greenroom import _originals
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 _input = builtins.input
+_NO_LINES = (
+    "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be "
+    "used"
+)
+_LARGE = 1 << 31
 _CALLER = 1 if native.compiled() else 2  # for a warning: compiled code has no frame
 
 
@@ -47,13 +53,20 @@ def open(
     if (
         plain is None
         or not isinstance(buffering, int)
-        or (binary and not (encoding is errors is newline is None))
-        or buffering == (1 if binary else 0)
+        or not -_LARGE < buffering < _LARGE
+        or not (_is_name(encoding) and _is_name(errors) and _is_name(newline))
+        or (binary and (encoding is not None or errors is not None or newline is not None))
+        or (buffering == 0 and not binary)
     ):
         # The original has a word to say about it.
         return _originals.open(file, mode, buffering, encoding, errors, newline, closefd, opener)
-    if not isinstance(file, int):
-        file = os.fspath(file)
+    if buffering == 1 and binary:
+        import warnings  # costs a program that has no reason to be warned
+
+        warnings.warn(_NO_LINES, RuntimeWarning, stacklevel=_CALLER)
+        buffering = -1
+    if not isinstance(file, (int, str, bytes)):
+        file = index(file) if hasattr(file, "__index__") else os.fspath(file)
     result: Any = FileIO(file, plain, closefd, opener)
     try:
         line_buffering = False
@@ -81,6 +94,11 @@ def open(
         raise
 
 
+def _is_name(argument: Any) -> bool:
+    """Tell whether open() takes this for an encoding and the like; else it leaves the file be."""
+    return argument is None or (isinstance(argument, str) and "\0" not in argument)
+
+
 # The modes of open(), in every order of their letters, and what each is for FileIO.
 _PLAIN = {
     "".join(letters): way + plus
@@ -94,8 +112,8 @@ _PLAIN = {
 def input(prompt: object = "", /) -> str:
     """As the built-in input(). Switches until a line has come.
 
-    On a terminal the prompt is written and the wait parks; the built-in, with GNU readline if that
-    is loaded, then takes the line, which is there.
+    On a terminal the prompt is written and the wait parks; the built-in then takes the line, which
+    is there. GNU readline, if that is loaded, would show the line once more: it is only told.
     """
     try:
         on_terminal = (
@@ -108,7 +126,16 @@ def input(prompt: object = "", /) -> str:
     sys.stdout.write(str(prompt))
     sys.stdout.flush()
     fdio.wait_for(0, False, errno.EOPNOTSUPP)
-    return _input()
+    readline = sys.modules.get("readline")
+    if readline is None:
+        return _input()
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    line = line.removesuffix("\n")
+    if line:
+        readline.add_history(line)
+    return line
 
 
 open.__module__ = "io"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from _operator import index
 
 from greenroom import _originals
 from greenroom.core import offload
@@ -51,15 +52,18 @@ def readv(fd: int, buffers: Any, /) -> int:
     _scheduler.get().spend_budget()
     while True:
         try:
-            return _preadv(fd, buffers, -1, _NOWAIT)
+            got: int = _preadv(fd, buffers, -1, _NOWAIT)
+            if got and fdcalls.more_on_disk(fd) and (rest := _rest(buffers, got)):
+                got += fdio.in_thread(_readv, fd, rest)
+            return got
         except OSError as error:
             problem = error.errno or 0
             if problem not in _CANNOT_TELL:
                 raise
         info = _fstat(fd)
         if fdio.on_disk(info):
-            got: int = fdio.by_disk(info, problem, _readv, fd, buffers)
-            return got
+            count: int = fdio.by_disk(info, problem, _readv, fd, buffers)
+            return count
         if fdio.is_nonblocking(fd):
             return _readv(fd, buffers)
         fdio.wait_for(fd, False, problem)
@@ -67,9 +71,24 @@ def readv(fd: int, buffers: Any, /) -> int:
             return _readv(fd, buffers)
 
 
+def _rest(buffers: Any, count: int) -> list[memoryview]:
+    """Return what lies behind the first count bytes of writable buffers."""
+    rest = []
+    for buffer in buffers:
+        octets = memoryview(buffer).cast("B")
+        if count < len(octets):
+            rest.append(octets[count:])
+        count = max(count - len(octets), 0)
+    return rest
+
+
 def writev(fd: int, buffers: Any, /) -> int:
     """writev(2): all of the buffers, if the fd is in blocking mode. Switches as fdio.write()."""
-    if not _scheduler.can_wait() or fdio.on_disk(_fstat(fd)) or fdio.is_nonblocking(fd):
+    if not _scheduler.can_wait():
+        return _writev(fd, buffers)
+    if fdio.on_disk(_fstat(fd)):
+        return fdio.write_to_disk(fd, _size_of(buffers), _writev, fd, buffers)
+    if fdio.is_nonblocking(fd):
         return _writev(fd, buffers)
     return fdio.write(fd, b"".join(buffers))
 
@@ -79,7 +98,7 @@ def pread(fd: int, length: int, offset: int, /) -> bytes:
     if not _scheduler.can_wait() or offset < 0:
         return _pread(fd, length, offset)
     _scheduler.get().spend_budget()
-    found: Any = fdcalls.try_read(fd, length, offset)
+    found: Any = fdcalls.try_read(index(fd), index(length), index(offset))
     if found.__class__ is bytes:
         data: bytes = found
         if len(data) == length or not data or not fdcalls.more_on_disk(fd, offset + len(data)):
@@ -100,8 +119,7 @@ def preadv(fd: int, buffers: Any, offset: int, flags: int = 0, /) -> int:
     problem = errno.EAGAIN
     try:
         got = _preadv(fd, buffers, offset, flags | _NOWAIT)
-        wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
-        if not 0 < got < wanted or not fdcalls.more_on_disk(fd, offset + got):
+        if not 0 < got < _size_of(buffers) or not fdcalls.more_on_disk(fd, offset + got):
             return got
     except OSError as error:
         problem = error.errno or 0
@@ -126,8 +144,11 @@ def pwritev(fd: int, buffers: Any, offset: int, flags: int = 0, /) -> int:
     """pwritev2(2). Switches only if it is much, or the file waits for its disk."""
     if not _scheduler.can_wait() or flags & _NOWAIT:
         return _pwritev(fd, buffers, offset, flags)
-    size = sum(memoryview(buffer).nbytes for buffer in buffers)
-    return fdio.write_to_disk(fd, size, _pwritev, fd, buffers, offset, flags)
+    return fdio.write_to_disk(fd, _size_of(buffers), _pwritev, fd, buffers, offset, flags)
+
+
+def _size_of(buffers: Any) -> int:
+    return sum(memoryview(buffer).nbytes for buffer in buffers)
 
 
 def sendfile(out_fd: int, in_fd: int, offset: int | None, count: int, *args: Any) -> int:
@@ -207,7 +228,7 @@ def eventfd_read(fd: int) -> int:
 def eventfd_write(fd: int, value: int) -> None:
     """eventfd(2): add to its counter. Switches only if that is full."""
     if _scheduler.can_wait() and not fdio.is_nonblocking(fd):
-        fdio.write(fd, int(value).to_bytes(8, "little"))
+        fdio.write(fd, index(value).to_bytes(8, "little"))
     else:
         assert _eventfd_write is not None
         _eventfd_write(fd, value)

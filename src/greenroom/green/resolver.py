@@ -76,9 +76,10 @@ def _look_up(name: str, *args: Any) -> Any:
     except TypeError:  # a bytearray for a name, say: it may change meanwhile
         look_up, key = None, object()
     if look_up is None:
-        look_up = _under_way[key] = _LookUp(scheduler, key, name, args)
+        look_up = _LookUp(scheduler, key, name, args)
+        _pool.start(look_up.run)  # what it finds is told after this task has parked
+        _under_way[key] = look_up
         scheduler.external += 1
-        _pool.start(look_up.run)
     else:
         look_up.shared = (
             True  # so nobody gets the list or the error itself, which others may change
@@ -120,7 +121,7 @@ def is_numeric(host: Any) -> bool:
         return True
     for family in (_socket.AF_INET, _socket.AF_INET6):
         try:
-            _socket.inet_pton(family, host.partition("%")[0])
+            _socket.inet_pton(family, host.partition("%")[0] if ":" in host else host)
         except (OSError, ValueError):
             continue
         return True

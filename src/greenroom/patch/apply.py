@@ -44,6 +44,8 @@ class Patched:
 class _Done:
     """One name that was replaced: how to put it back."""
 
+    __slots__ = ("green", "name", "original", "own", "owner")  # locks.py looks for locks in dicts
+
     def __init__(self, owner: Any, name: str, own: Any, original: Any, green: Any) -> None:
         self.owner = owner
         self.name = name
