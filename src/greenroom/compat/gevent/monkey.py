@@ -13,16 +13,23 @@ def patch_all(
     select: bool = True,
     thread: bool = True,
     queue: bool = True,
+    ssl: bool = True,
     **others: Any,
 ) -> bool:
     """Patch the standard library; parts that greenroom does not tell apart are accepted."""
-    apply.patch_all(socket=socket, dns=dns, time=time, select=select, thread=thread, queue=queue)
+    parts = {"socket": socket, "dns": dns, "time": time, "select": select}
+    apply.patch_all(**parts, thread=thread, queue=queue, ssl=ssl)
     return True
 
 
 def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
     """Patch socket alone."""
     _only("socket", *(["dns"] if dns else []))
+
+
+def patch_ssl() -> None:
+    """Patch ssl alone."""
+    _only("ssl")
 
 
 def patch_time() -> None:
