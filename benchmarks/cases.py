@@ -142,6 +142,15 @@ MICRO_CASES = (
         n_of={"threads": 2000},
     ),
     *(
+        MicroCase(name, title, name, 5120, peers=("greenroom", "gevent", "threads"))
+        for name, title in (
+            ("file_read", "os.read of 4 KiB in the page cache"),
+            ("file_pread", "os.pread of 4 KiB in the page cache"),
+            ("file_buffered", "file.read of 4 KiB in the page cache"),
+            ("file_open", "open a file, read 64 KiB, close it"),
+        )
+    ),
+    *(
         MicroCase(
             f"scale_{what}_{n}",
             f"{title}, {n:,} tasks",

@@ -55,6 +55,10 @@ GOALS: tuple[Goal, ...] = (
     *_same_order("echo_1000"),
     *_same_order("echo_idle"),
     *_same_order("echo_16k"),
+    *(
+        Goal(case, 1.5, "threads")
+        for case in ("file_read", "file_pread", "file_buffered", "file_open")
+    ),
     Goal("spawn_join", 1 / 50, "gevent"),
     Goal("spawn_join", 1.0, "go"),
     Goal("switch100", 1 / 4, "gevent"),

@@ -108,7 +108,10 @@ def _measure_micro(case: MicroCase, peer: Peer, settings: Settings) -> Sample:
             script = str(BENCH_DIR / "micro" / "requests_get.py")
             url = f"http://127.0.0.1:{port}/"
             return _run_micro([str(VENV_PYTHON), script, peer.name, str(n), "--url", url], case)
-    command = [*_program(peer, BENCH_DIR / "micro"), case.child_case, str(n)]
+    program = _program(peer, BENCH_DIR / "micro")
+    if case.child_case.startswith("file_"):
+        program = [str(VENV_PYTHON), str(BENCH_DIR / "micro" / "files.py"), peer.name]
+    command = [*program, case.child_case, str(n)]
     return _run_micro([*command, "--budget-ms", str(settings.budget_ms)], case)
 
 
