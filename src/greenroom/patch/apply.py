@@ -212,8 +212,10 @@ def _who_kept(originals: dict[int, tuple[Any, str]]) -> list[tuple[str, str, str
             found = originals.get(id(value))
             if found is None or found[0] is not value or f"{module_name}:{name}" in _done:
                 continue
-            if getattr(value, "__module__", None) == module_name:
-                continue  # where it was made, and where the table leaves it
+            if module_name == "_io" or getattr(value, "__module__", None) == module_name:
+                # Where it was made, and where the table leaves it: imports read through _io, and
+                # a program that only imports need not have threads for that.
+                continue
             if module_name.partition(".")[0] in sys.stdlib_module_names:
                 # The library's own copies ("from time import sleep") are ours to rebind.
                 green = _done[found[1]].green
