@@ -161,6 +161,8 @@ NEVER_WAIT = {
     "threading:_get_main_thread_ident": "a number",
     "threading:_main_thread._handle": "is done when the interpreter ends",
     "threading:": "corrects who is the main thread",
-    "threading:_main_thread._tstate_lock": "is released when the interpreter ends",
+    "_thread:_get_main_thread_ident": "a number",
+    "threading:_get_main_thread_ident": "a number",
+    **{f"{module}:{name}": "warns" for module in ("os", "posix") for name in ("fork", "forkpty")},
     "queue:Queue.__init__": "makes a queue",
 }

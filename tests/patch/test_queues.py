@@ -157,3 +157,19 @@ def test_a_loop_that_polls_a_queue_lets_the_putter_run():
                 pass
     """
     assert patched(code) == ["item", "next"]
+
+
+def test_a_thread_that_always_finds_work_lets_others_run():
+    code = """
+        from concurrent.futures import ThreadPoolExecutor
+        stop = []
+        def again():
+            if not stop:
+                pool.submit(again)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(again)
+            time.sleep(0.001)
+            stop.append(1)
+        print("stopped")
+    """
+    assert patched(code) == ["stopped"]

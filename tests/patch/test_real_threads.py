@@ -1,5 +1,9 @@
 """Under patching real threads are still there, by original(), and may run tasks of their own."""
 
+import sys
+
+import pytest
+
 from .children import output_of
 
 
@@ -64,6 +68,8 @@ def test_a_child_forked_by_a_thread_has_it_as_main_and_the_others_as_ended():
         import greenroom
         greenroom.patch_all()
         import os, time
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
         def work():
             if os.fork() == 0:
                 me = threading.current_thread()
@@ -96,3 +102,28 @@ def test_main_may_be_joined_though_threading_was_imported_before_patching():
         print("end of main")
     """
     assert output_of(code) == ["end of main", "end of thread"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="os.fork() warns from Python 3.12 on")
+def test_a_fork_beside_other_threads_warns_as_it_does_beside_real_ones():
+    code = """
+        import greenroom
+        greenroom.patch_all()
+        import os, threading, warnings
+        gate = threading.Event()
+        def fork():
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(0)
+            os.waitpid(pid, 0)
+            return [(one.category.__name__, one.filename) for one in caught]
+        print(fork())
+        thread = threading.Thread(target=gate.wait)
+        thread.start()
+        print(fork())
+        gate.set()
+        thread.join()
+    """
+    assert output_of(code) == ["[]", "[('DeprecationWarning', '<string>')]"]

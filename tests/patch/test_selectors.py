@@ -121,3 +121,32 @@ def test_an_asyncio_loop_that_is_always_busy_lets_threads_run():
         print(ran)
     """
     assert output_of(code) == ["[1]"]
+
+
+def test_two_threads_may_each_run_an_asyncio_loop():
+    code = """
+        import greenroom
+        greenroom.patch_all()
+        import asyncio, threading
+        async def work(name, pause):
+            for step in range(2):
+                await asyncio.sleep(pause)
+                print(name, step, asyncio.get_running_loop() is asyncio.current_task().get_loop())
+        threads = [
+            threading.Thread(target=asyncio.run, args=(work(name, pause),))
+            for name, pause in (("a", 0.01), ("b", 0.015))
+        ]
+        for thread in threads:
+            thread.start()
+        asyncio.run(work("main", 0.04))
+        for thread in threads:
+            thread.join()
+    """
+    assert output_of(code) == [
+        "a 0 True",
+        "b 0 True",
+        "a 1 True",
+        "b 1 True",
+        "main 0 True",
+        "main 1 True",
+    ]

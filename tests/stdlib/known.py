@@ -92,16 +92,6 @@ KNOWN: list[Known] = [
         "counts references to an argument while the error is handled: the frame of our function, "
         "which C does not have, holds one",
     ),
-    Known(
-        "test_threading.ThreadTests.test_dummy_thread_after_fork",
-        "os.fork() is to warn of other threads: there are none in the kernel",
-        FROM_3_12,
-    ),
-    Known(
-        "test_threading.ThreadTests.test_main_thread_after_fork_from_nonmain_thread",
-        "os.fork() is to warn of other threads: there are none in the kernel",
-        FROM_3_12,
-    ),
 ]
 
 

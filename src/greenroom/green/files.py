@@ -472,6 +472,18 @@ def _bound_in_turn(method: Callable[..., Any], turn: Turn) -> Callable[..., Any]
 
 
 for _kind in (FileIO, BufferedReader, BufferedWriter, BufferedRandom, BufferedRWPair):
-    _kind.__module__ = "io"  # whose names they are bound to
+    _kind.__module__ = "_io"  # as the classes that they stand for
+
+
+def _repr(self: Any) -> str:
+    """As C has it: "<_io.BufferedReader name=…>" for its own class, "<Sub name=…>" for others."""
+    text = str(self.c_class.__repr__(self))
+    if self.__class__.__module__ == "_io":
+        return f"<_io.{self.c_class.__name__} {text.partition(' ')[2]}"
+    return text
+
+
+for _kind in (BufferedReader, BufferedWriter, BufferedRandom):
+    _kind.__repr__ = _repr  # type: ignore[method-assign]
 
 atomic(Turn, "take", "take_or_enlist", "leave")

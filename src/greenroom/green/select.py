@@ -10,6 +10,7 @@ A loop that always finds something, or asks with a timeout of 0, lets the others
 from __future__ import annotations
 
 import select as _stdlib
+import sys
 
 from greenroom import _originals
 from greenroom.core import scheduler as _scheduler
@@ -48,8 +49,21 @@ def _watch(masks: dict[int, int]) -> Any:
 
 
 def _park_on(epoll: Any, deadline: float) -> bool:
-    """Park until the epoll has something to say; False: the deadline came first."""
-    return _scheduler.get().wait_fd(epoll.fileno(), False, deadline, True)
+    """Park until the epoll has something to say; False: the deadline came first.
+
+    A loop of asyncio that waits here is the running loop of its task. Others of this OS thread,
+    for which asyncio keeps just one, must not see it.
+    """
+    scheduler = _scheduler.get()
+    asyncio = sys.modules.get("asyncio.events")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if loop is None:
+        return scheduler.wait_fd(epoll.fileno(), False, deadline, True)
+    asyncio._set_running_loop(None)  # type: ignore[union-attr]
+    try:
+        return scheduler.wait_fd(epoll.fileno(), False, deadline, True)
+    finally:
+        asyncio._set_running_loop(loop)  # type: ignore[union-attr]
 
 
 def _close(epoll: Any) -> None:

@@ -204,26 +204,22 @@ _THREADS = (
     ),
     *_rows(
         "thread",
+        "by name",
+        "a C function that counts the kernel's threads, to warn of locks that stay held",
+        {
+            f"{module}:{name}": "patch.threads:fork_around"
+            for name in ("fork", "forkpty")
+            for module in ("os", "posix")
+        },
+        around=True,
+        since=(3, 12),
+    ),
+    *_rows(
+        "thread",
         "hook",
         "it takes the thread that imports it first for the main one, and that may be a task",
         {"threading:": "patch.threads:mend_main_thread"},
         around=True,
-    ),
-    *_rows(
-        "thread",
-        "in place",
-        "made when threading was imported, which may be before patching",
-        {"threading:_main_thread._tstate_lock": "patch.threads:main_lock"},
-        around=True,
-        until=(3, 13),
-    ),
-    *_rows(
-        "thread",
-        "in place",
-        "made when threading was imported, which may be before patching",
-        {"threading:_main_thread._handle": "patch.threads:main_handle"},
-        around=True,
-        since=(3, 13),
     ),
     *_rows(
         "thread",
@@ -240,8 +236,8 @@ _QUEUE = (
         "by name",
         "a C type whose get() waits",
         {
-            "_queue:SimpleQueue": "sync.queue:SimpleQueue",
-            "queue:SimpleQueue": "sync.queue:SimpleQueue",
+            "_queue:SimpleQueue": "sync.queue:PolledSimpleQueue",
+            "queue:SimpleQueue": "sync.queue:PolledSimpleQueue",
         },
     ),
     *_rows(

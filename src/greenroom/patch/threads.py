@@ -207,24 +207,6 @@ def make_thread_handle(ident: int) -> ThreadHandle:
     return handle
 
 
-def main_lock(original: Any) -> Any:
-    """Return the lock of the main thread's end, for who joins it (Python 3.11 and 3.12)."""
-    if isinstance(original, ThreadEndLock):
-        return original
-    lock = ThreadEndLock()
-    lock.acquire()
-    # threading._shutdown() releases main's lock; it must not wait for the one that is not main's.
-    sys.modules["threading"]._shutdown_locks.discard(original)
-    return lock
-
-
-def main_handle(original: Any) -> Any:
-    """Return the handle of the main thread, for who joins it (Python 3.13)."""
-    if isinstance(original, ThreadHandle):
-        return original
-    return make_thread_handle(original.ident)
-
-
 def shutdown_after(original: Callable[[], None]) -> Callable[[], None]:
     """_thread._shutdown of Python 3.13: wait for every thread that is not a daemon."""
 
@@ -246,22 +228,59 @@ def excepthook_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
     return excepthook
 
 
-def mend_main_thread(threading: Any) -> None:
-    """Let threading.main_thread() be the main thread's, though a task imported threading first."""
+def mend_main_thread(threading: Any) -> Callable[[], object] | None:
+    """Let threading.main_thread() be the main thread's, and a task join it.
+
+    threading took the thread that imported it first for the main one, and that may be a task; or it
+    was imported before patching, and has a lock, or a handle, that a task cannot wait for.
+    """
     scheduler = _scheduler.get()
-    if scheduler.current is scheduler.main:
-        return
     main = threading._main_thread
-    threading._active.pop(main._ident, None)
-    main._ident = scheduler.main_owner
-    threading._active[main._ident] = main
-    if hasattr(main, "_handle"):  # from 3.13 on
+    name = "_handle" if hasattr(main, "_handle") else "_tstate_lock"  # from 3.13 on, and before
+    original: Any = getattr(main, name)
+    if scheduler.current is not scheduler.main:
+        threading._active.pop(main._ident, None)
+        main._ident = scheduler.main_owner
+        threading._active[main._ident] = main
+    elif isinstance(original, (ThreadHandle, ThreadEndLock)):
+        return None
+    if name == "_handle":
         main._handle = make_thread_handle(main._ident)
     else:
-        # It took the task's, which is released when the task ends.
-        threading._shutdown_locks.discard(main._tstate_lock)
+        # threading._shutdown() releases main's lock, and must not wait for one that is not main's.
+        threading._shutdown_locks.discard(original)
         main._tstate_lock = ThreadEndLock()
         main._tstate_lock.acquire()
+    still = weakref.ref(main)  # after a fork another may be main
+
+    def undo() -> None:
+        thread = still()
+        if thread is not None:
+            setattr(thread, name, original)
+
+    return undo
+
+
+def fork_around(original: Callable[[], Any]) -> Callable[[], Any]:
+    """os.fork and os.forkpty of Python 3.12: warn of threads, as of those that the kernel knows."""
+
+    def fork() -> Any:
+        result = original()
+        in_parent = result if isinstance(result, int) else result[0]
+        if in_parent and _started and len(os.listdir("/proc/self/task")) == 1:
+            import warnings  # costs a program that has no reason to be warned
+
+            warnings.warn(
+                f"This process (pid={os.getpid()}) is multi-threaded, use of {original.__name__}() "
+                "may lead to deadlocks in the child.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        return result
+
+    fork.__name__ = fork.__qualname__ = original.__name__
+    fork.__doc__ = original.__doc__
+    return fork
 
 
 def main_thread_ident_after(original: Callable[[], int]) -> Callable[[], int]:

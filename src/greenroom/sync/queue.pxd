@@ -33,6 +33,10 @@ cdef class SimpleQueue:
     cpdef _get(self)
 
 
+cdef class PolledSimpleQueue(SimpleQueue):
+    cpdef get(self, bint block=*, object timeout=*)
+
+
 cdef class Queue(SimpleQueue):
     cdef readonly Py_ssize_t unfinished_tasks
     cdef WaitQueue joiners

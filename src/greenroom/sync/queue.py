@@ -193,6 +193,18 @@ class SimpleQueue:
         return f"<{name} at {id(self):#x}: {self._qsize()}{bound} items, {waiting}>"
 
 
+class PolledSimpleQueue(SimpleQueue):
+    """A SimpleQueue whose get() lets others run now and then though there is an item.
+
+    For threads: one that always finds work, or polls an empty queue, would keep its turn for ever.
+    """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """As SimpleQueue.get."""
+        _scheduler.get().spend_budget()
+        return SimpleQueue.get(self, block, timeout)
+
+
 class Queue(SimpleQueue):
     """A first-in, first-out queue. As queue.Queue, shutdown() of Python 3.13 included.
 
