@@ -11,7 +11,7 @@ import builtins
 import contextvars
 import os
 import sys
-from _weakref import ref
+import weakref
 
 from greenroom import _originals
 from greenroom.core import hooks
@@ -251,7 +251,7 @@ def mend_main_thread(threading: Any) -> Callable[[], object] | None:
         threading._shutdown_locks.discard(original)
         main._tstate_lock = ThreadEndLock()
         main._tstate_lock.acquire()
-    still = ref(main)  # after a fork another may be main
+    still = weakref.ref(main)  # after a fork another may be main
 
     def undo() -> None:
         thread = still()
