@@ -162,7 +162,7 @@ def main() -> int:
     if options.quick:
         return report(legs, [])
     if compiled is not None:
-        folders = ["tests/core", "tests/sync", "tests/green", "tests/stress"]
+        folders = ["tests/core", "tests/green", "tests/stress"]  # what polls
         legs.pytest("selectors", compiled, folders, GREENROOM_POLLER="selectors")
     plain = legs.environment(f"{this}-plain", sys.executable, packages, GREENROOM_COMPILE="0")
     if plain is not None:
