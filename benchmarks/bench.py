@@ -5,10 +5,11 @@
 Every round runs every case, and every case each peer once before the next: a slow minute of the
 machine falls on all of them. The order of the peers moves on by one each round. Writes latest.md,
 latest.json, chart.svg and chart.png: a whole run to results/, one that is --quick or leaves cases
-or peers out to build/results/, so that it never takes the place of the whole table.
+or peers out to build/results/, so that it never takes the place of the whole table. A whole run
+also writes the figures of docs/servers.md.
 
 Exits with 1 when greenroom failed in a case, with 2 when the set-up failed. A goal that is missed
-is a line in the report, no failure.
+is a line in the report, no failure; so is a case for which the machine has not what it needs.
 """
 
 import argparse
@@ -17,21 +18,24 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from cases import CASES, ECHO_PEERS, GREENROOM, MICRO_PEERS, Case, Peer, peers_of
+from cases import ALL_COLUMNS, CASES, GREENROOM, Case, Peer, ServerCase, peers_of
 from environment import (
     BENCH_DIR,
     PARTIAL_RESULTS_DIR,
     RESULTS_DIR,
+    SERVER_PAGE,
     VENV_PYTHON,
     SetupError,
     compile_programs,
     describe_machine,
+    find_tools,
     install,
     raise_file_limit,
     without_paths,
 )
-from measure import FULL, QUICK, MeasureError, measure
-from report import Results, figure, write
+from measure import FULL, QUICK, MeasureError, Sample, Settings, measure
+from measure_servers import measure_server
+from report import Results, figure, is_not_found, update_server_page, write
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     args.cases = list(CASES) if args.only is None else cases_named(names(args.only))
     if not args.cases:
         parser.error(f"no case {args.only!r}: {', '.join(case.name for case in CASES)}")
-    known = {name for p in (*ECHO_PEERS, *MICRO_PEERS) for name in (p.name, p.family)}
+    known = {name for p in ALL_COLUMNS for name in (p.name, p.family)}
     args.peers = set(known if args.peers is None else names(args.peers))
     if not args.peers <= known:
         parser.error(f"no peer {sorted(args.peers - known)}: {', '.join(sorted(known))}")
@@ -80,12 +84,10 @@ def prepare() -> dict[str, str]:
         reason = install()
         if reason is not None:
             say(reason)
-            missing |= {
-                p.program: reason for p in (*ECHO_PEERS, *MICRO_PEERS) if p.name == GREENROOM
-            }
+            missing |= {p.program: reason for p in ALL_COLUMNS if p.family == GREENROOM}
     elif not VENV_PYTHON.exists():
         raise SetupError("BENCH_NO_INSTALL=1 is set, and there is no benchmarks/.venv")
-    return missing | compile_programs()
+    return missing | compile_programs() | find_tools()
 
 
 def run(args: argparse.Namespace, results: Results, missing: dict[str, str]) -> None:
@@ -101,15 +103,22 @@ def run(args: argparse.Namespace, results: Results, missing: dict[str, str]) -> 
                     continue
                 where = f"round {number + 1}/{args.rounds}  {case.name:20} {peer.name:17}"
                 try:
-                    if peer.program in missing:
-                        raise MeasureError(missing[peer.program])
-                    sample = measure(case, peer, settings)
+                    for need in (peer.program, *getattr(case, "needs", ())):
+                        if need in missing:
+                            raise MeasureError(missing[need])
+                    sample = measured(case, peer, settings)
                 except MeasureError as error:
                     results.failures[key] = without_paths(str(error))
                     say(f"{where} {results.failures[key]}")
                 else:
                     results.samples.setdefault(key, []).append(sample)
                     say(f"{where} {figure(sample.value)} {case.unit}")
+
+
+def measured(case: Case, peer: Peer, settings: Settings) -> Sample:
+    if isinstance(case, ServerCase):
+        return measure_server(case, peer, settings)
+    return measure(case, peer, settings)
 
 
 def say(text: str) -> None:
@@ -132,10 +141,13 @@ def main() -> int:
         return 130
     folder = RESULTS_DIR if args.whole else PARTIAL_RESULTS_DIR
     print(write(results, folder))
+    if args.whole:
+        update_server_page(results, SERVER_PAGE)
     chart = subprocess.run([str(VENV_PYTHON), str(BENCH_DIR / "chart.py"), str(folder)])
     if chart.returncode != 0:
         say("the chart could not be drawn; the tables are written")
-    return 1 if any(peer == GREENROOM for _, peer in results.failures) else 0
+    failed = [key for key, reason in results.failures.items() if not is_not_found(reason)]
+    return 1 if any(peer == GREENROOM for _, peer in failed) else 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ BENCH_DIR = Path(__file__).resolve().parent
 PROJECT_DIR = BENCH_DIR.parent
 BUILD_DIR = BENCH_DIR / "build"
 RESULTS_DIR = BENCH_DIR / "results"
+SERVER_PAGE = BENCH_DIR.parent / "docs" / "servers.md"
 PARTIAL_RESULTS_DIR = BUILD_DIR / "results"
 VENV_DIR = BENCH_DIR / ".venv"
 VENV_PYTHON = VENV_DIR / "bin" / "python"
@@ -25,11 +26,19 @@ C_PROGRAMS = {
     "echo_c": BENCH_DIR / "servers" / "echo.c",
     "http_server": BENCH_DIR / "servers" / "http.c",
 }
+# The load client again, speaking TLS; it needs OpenSSL's headers.
+TLS_CLIENT = "loadgen_tls"
 GO_PROGRAMS = {
+    "web_go": BENCH_DIR / "servers" / "web.go",
     "echo_go": BENCH_DIR / "servers" / "echo.go",
     "micro_go": BENCH_DIR / "micro" / "micro.go",
 }
-PEER_PACKAGES = ("greenroom", "greenlet", "gevent", "uvloop", "trio", "requests")
+PEER_PACKAGES = (
+    *("greenroom", "greenlet", "gevent", "uvloop", "trio", "requests"),
+    *("gunicorn", "granian", "uvicorn", "httptools", "websockets"),
+)
+# What the file case serves.
+FILE_BYTES = bytes(range(256)) * 4096
 
 
 class SetupError(Exception):
@@ -48,7 +57,7 @@ def install() -> str | None:
     requirements = BENCH_DIR / "requirements-peers.txt"
     _run([*pip, "-r", str(requirements)], "install the peers")
     try:
-        _run([*pip, str(PROJECT_DIR)], "install greenroom")
+        _run([*pip, f"{PROJECT_DIR}[http]"], "install greenroom")
     except SetupError as error:
         return str(error)
     return None
@@ -67,10 +76,10 @@ def compile_programs() -> dict[str, str]:
         binary = BUILD_DIR / name
         if _is_stale(binary, source):
             _run([compiler, "-O2", "-o", str(binary), str(source)], f"compile {source.name}")
+    missing = _compile_tls_client(compiler)
     go = shutil.which("go")
     if go is None:
-        return dict.fromkeys(GO_PROGRAMS, "Go toolchain not found")
-    missing = {}
+        return missing | dict.fromkeys(GO_PROGRAMS, "Go toolchain not found")
     for name, source in GO_PROGRAMS.items():
         binary = BUILD_DIR / name
         try:
@@ -78,6 +87,40 @@ def compile_programs() -> dict[str, str]:
                 _run([go, "build", "-o", str(binary), str(source)], f"compile {source.name}")
         except SetupError as error:
             missing[name] = str(error)
+    return missing
+
+
+def _compile_tls_client(compiler: str) -> dict[str, str]:
+    binary, source = BUILD_DIR / TLS_CLIENT, C_PROGRAMS["loadgen"]
+    command = [compiler, "-O2", "-DWITH_TLS", "-o", str(binary), str(source), "-lssl", "-lcrypto"]
+    try:
+        if _is_stale(binary, source):
+            _run(command, "compile loadgen.c with TLS")
+    except SetupError:
+        return {TLS_CLIENT: "OpenSSL's headers not found"}
+    return {}
+
+
+def find_tools() -> dict[str, str]:
+    """Look for the programs that the server cases use, make their file and their certificate.
+
+    Returns  tool, or the program that is nothing without it -> why there is nothing to run
+    """
+    missing = {}
+    for tool, program in (("wrk", "wrk"), ("nginx", "web_nginx.py"), ("openssl", "openssl")):
+        if shutil.which(tool) is None:
+            missing[program] = f"{tool} not found"
+    if len(os.sched_getaffinity(0)) < 2:
+        missing["2 CPUs"] = "a second CPU not found"
+    (BUILD_DIR / "1m.bin").write_bytes(FILE_BYTES)
+    certificate = str(BUILD_DIR / "tls.pem")
+    if "openssl" not in missing:
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        names = ["-subj", "/CN=localhost", "-days", "30", "-keyout", certificate]
+        command = ["openssl", "req", "-x509", *curve, *names, "-out", f"{certificate}.part"]
+        _run(command, "make a certificate")
+        with open(certificate, "a") as both:
+            both.write(Path(f"{certificate}.part").read_text())
     return missing
 
 
@@ -114,6 +157,9 @@ def describe_machine() -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "cc": _first_line([os.environ.get("CC", "cc"), "--version"]),
+        "wrk": _first_line(["wrk", "--version"]).split(" [")[0],
+        "nginx": _version_on_stderr(["nginx", "-v"]).removeprefix("nginx version: "),
+        "openssl": _first_line(["openssl", "version"]),
         "go": _first_line(["go", "version"]).removeprefix("go version "),
     }
     for package in PEER_PACKAGES:
@@ -135,6 +181,13 @@ def _first_line(command: list[str]) -> str:
     except FileNotFoundError:
         return "not found"
     return done.stdout.split("\n")[0].strip() or "not found"
+
+
+def _version_on_stderr(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stderr.strip()
+    except FileNotFoundError:
+        return "not found"
 
 
 # Prints a package's version, and whether an extension module came with it: the goals are for

@@ -22,8 +22,12 @@
  * after the run it prints its JSON line and keeps its connections until stdin ends. The harness
  * reads the server's CPU clock in these two pauses, when nothing is in flight.
  *
+ * --websocket opens a WebSocket on each connection; a message is then a masked binary frame, and its
+ * echo an unmasked one. Compiled with -DWITH_TLS (as loadgen_tls), every connection speaks TLS.
+ *
  *   loadgen --port P [--host 127.0.0.1] [--connections 100] [--active N] [--size 64]
  *           [--seconds 1 | --messages N] [--warmup 0.3] [--cpu K] [--handshake] [--poll]
+ *           [--websocket]
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -43,6 +47,10 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 
 #define EVENTS 1024
 #define SCRATCH (256 * 1024)
@@ -59,15 +67,25 @@ struct conn {
     int fd;
     uint32_t id;
     uint64_t seq;         /* messages begun */
-    const char *message;  /* the one in flight */
+    const char *message;  /* the one in flight: what is to come back; NULL: none */
+    const char *out;      /* what goes out for it */
+    char *frames;         /* --websocket: room for both */
     size_t sent, got;
     int wrong;            /* a byte of the message in flight differed */
     uint64_t began_ns;
+#ifdef WITH_TLS
+    SSL *tls;
+#endif
 };
 
 static size_t size = 64;
+static size_t out_size, in_size;  /* of a message with its framing, there and back */
+static int websocket;
 static char *block, *scratch;
 static int epoll_fd;
+#ifdef WITH_TLS
+static SSL_CTX *tls_context;
+#endif
 static int polling;               /* ask again and again instead of sleeping in the kernel */
 static uint64_t idle_ns;          /* spent in polls that found nothing */
 
@@ -130,10 +148,91 @@ static double percentile_us(double fraction)
     return 0;
 }
 
+#ifdef WITH_TLS
+/* send() and recv() of TLS: -1 and errno as theirs, 0 at the end. */
+static ssize_t tls_result(struct conn *c, int n)
+{
+    if (n > 0)
+        return n;
+    int error = SSL_get_error(c->tls, n);
+    if (error == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+        errno = EAGAIN;
+    else if (error == SSL_ERROR_SSL)
+        die("TLS: %s", ERR_reason_error_string(ERR_get_error()));
+    return -1;
+}
+
+static ssize_t put(struct conn *c, const void *data, size_t n)
+{
+    return tls_result(c, SSL_write(c->tls, data, (int)n));
+}
+
+static ssize_t take(struct conn *c, void *data, size_t n)
+{
+    return tls_result(c, SSL_read(c->tls, data, (int)n));
+}
+#else
+static ssize_t put(struct conn *c, const void *data, size_t n)
+{
+    return send(c->fd, data, n, MSG_NOSIGNAL);
+}
+
+static ssize_t take(struct conn *c, void *data, size_t n)
+{
+    return recv(c->fd, data, n, 0);
+}
+#endif
+
+/* RFC 6455, 5.2: a final binary frame; the client's is masked. Returns the length. */
+static size_t frame(char *to, const char *data, const unsigned char *mask)
+{
+    size_t at = 0;
+    unsigned char bit = mask ? 0x80 : 0;
+    to[at++] = (char)0x82;
+    if (size < 126) {
+        to[at++] = (char)(bit | size);
+    } else {
+        to[at++] = (char)(bit | 126);
+        to[at++] = (char)(size >> 8);
+        to[at++] = (char)size;
+    }
+    if (mask) {
+        memcpy(to + at, mask, 4);
+        at += 4;
+    }
+    for (size_t i = 0; i < size; i++)
+        to[at + i] = mask ? (char)(data[i] ^ mask[i & 3]) : data[i];
+    return at + size;
+}
+
+static void open_websocket(struct conn *c)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    char head[4096] = "";
+    size_t got = 0;
+    if (put(c, request, sizeof request - 1) != (ssize_t)sizeof request - 1)
+        die("cannot send the opening request on connection %u", c->id);
+    while (got < 4 || memcmp(head + got - 4, "\r\n\r\n", 4) != 0) {
+        if (got == sizeof head - 1 || take(c, head + got, 1) != 1)
+            die("connection %u: no whole answer to the opening request", c->id);
+        got++;
+    }
+    if (strncmp(head, "HTTP/1.1 101", 12) != 0 ||
+        strstr(head, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == NULL)
+        die("connection %u: the server opened no WebSocket: %.40s", c->id, head);
+    c->frames = malloc(2 * (size + 16));
+    if (c->frames == NULL)
+        die("no memory for the frames of connection %u", c->id);
+}
+
 static void flush_message(struct conn *c)
 {
-    while (c->sent < size) {
-        ssize_t n = send(c->fd, c->message + c->sent, size - c->sent, MSG_NOSIGNAL);
+    while (c->sent < out_size) {
+        ssize_t n = put(c, c->out + c->sent, out_size - c->sent);
         if (n > 0)
             c->sent += (size_t)n;
         else if (n < 0 && errno == EAGAIN)
@@ -148,7 +247,14 @@ static void begin_message(struct conn *c, uint64_t now)
 {
     if (begun >= quota || now >= deadline_ns)
         return;
-    c->message = block + (c->id * 8191u + c->seq * 127u) % OFFSETS;
+    c->out = c->message = block + (c->id * 8191u + c->seq * 127u) % OFFSETS;
+    if (websocket) {
+        const char *data = c->message;
+        out_size = frame(c->frames, data, (const unsigned char *)block + c->seq % OFFSETS);
+        in_size = frame(c->frames + size + 16, data, NULL);
+        c->out = c->frames;
+        c->message = c->frames + size + 16;
+    }
     c->seq++;
     c->sent = c->got = 0;
     c->wrong = 0;
@@ -170,7 +276,7 @@ static void end_message(struct conn *c, uint64_t now)
 static void receive(struct conn *c)
 {
     for (;;) {
-        ssize_t n = recv(c->fd, scratch, SCRATCH, 0);
+        ssize_t n = take(c, scratch, SCRATCH);
         if (n < 0) {
             if (errno == EINTR)
                 continue;
@@ -182,17 +288,19 @@ static void receive(struct conn *c)
         if (n == 0)
             die("the server closed connection %u after %llu messages", c->id,
                 (unsigned long long)c->seq);
-        if (c->message == NULL || c->got + (size_t)n > size)
+        if (c->message == NULL || c->got + (size_t)n > in_size)
             die("connection %u got more bytes back than it sent", c->id);
         c->wrong |= memcmp(scratch, c->message + c->got, (size_t)n) != 0;
         c->got += (size_t)n;
-        if (c->got == size) {
+        if (c->got == in_size) {
             uint64_t now = now_ns();
             end_message(c, now);
             begin_message(c, now);
         }
+#ifndef WITH_TLS
         if (n < SCRATCH)
             return; /* a short read has drained the socket: the next bytes raise a new edge */
+#endif
     }
 }
 
@@ -273,6 +381,14 @@ static void connect_all(struct conn *conns, uint64_t total, const struct sockadd
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
             die("cannot watch connection %llu: %s", (unsigned long long)i, strerror(errno));
+#ifdef WITH_TLS
+        c->tls = SSL_new(tls_context);
+        if (c->tls == NULL || SSL_set_fd(c->tls, c->fd) != 1 || SSL_connect(c->tls) != 1)
+            die("no TLS handshake on connection %llu: %s", (unsigned long long)i,
+                ERR_reason_error_string(ERR_get_error()));
+#endif
+        if (websocket)
+            open_websocket(c);
         if (ioctl(c->fd, FIONBIO, &one) < 0)
             die("cannot make connection %llu non-blocking: %s", (unsigned long long)i,
                 strerror(errno));
@@ -307,6 +423,7 @@ int main(int argc, char **argv)
         {"cpu", required_argument, 0, 'c'},
         {"handshake", no_argument, 0, 'k'},
         {"poll", no_argument, 0, 'b'},
+        {"websocket", no_argument, 0, 'W'},
         {0, 0, 0, 0},
     };
     struct sockaddr_in server = {.sin_family = AF_INET};
@@ -332,9 +449,19 @@ int main(int argc, char **argv)
         case 'c': cpu = (int)number(name, optarg, 0); break;
         case 'k': handshake = 1; break;
         case 'b': polling = 1; break;
+        case 'W': websocket = 1; break;
         default: return 2;
         }
     }
+    if (websocket && size > 65535)
+        die("--websocket takes messages of at most 65535 bytes, not %zu", size);
+    out_size = in_size = size;
+#ifdef WITH_TLS
+    tls_context = SSL_CTX_new(TLS_client_method()); /* verifies nothing: the certificate is ours */
+    if (tls_context == NULL)
+        die("cannot make a TLS context");
+    SSL_CTX_set_mode(tls_context, SSL_MODE_ENABLE_PARTIAL_WRITE);
+#endif
     if (server.sin_port == 0)
         die("--port is missing");
     if (active == 0)

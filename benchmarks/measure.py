@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from cases import Case, EchoCase, MicroCase, Peer
+from cases import EchoCase, MicroCase, Peer
 from environment import BENCH_DIR, BUILD_DIR, VENV_PYTHON
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -43,11 +44,12 @@ class Settings:
     echo_seconds: float
     warmup_seconds: float
     budget_ms: int  # CPU time of a repeated micro case, at least
+    http_seconds: int  # wrk takes whole ones
     polling_client: bool = False  # the load client never sleeps; see loadgen.c
 
 
-QUICK = Settings(echo_seconds=0.3, warmup_seconds=0.1, budget_ms=50)
-FULL = Settings(echo_seconds=1.0, warmup_seconds=0.3, budget_ms=300)
+QUICK = Settings(echo_seconds=0.3, warmup_seconds=0.1, budget_ms=50, http_seconds=1)
+FULL = Settings(echo_seconds=1.0, warmup_seconds=0.3, budget_ms=300, http_seconds=2)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Sample:
         return asdict(self)
 
 
-def measure(case: Case, peer: Peer, settings: Settings) -> Sample:
+def measure(case: EchoCase | MicroCase, peer: Peer, settings: Settings) -> Sample:
     """Measure one case for one peer, once.
 
     Raises  MeasureError: the child failed, hung, or echoed a wrong byte
@@ -72,43 +74,64 @@ def measure(case: Case, peer: Peer, settings: Settings) -> Sample:
 
 
 def _measure_echo(case: EchoCase, peer: Peer, settings: Settings) -> Sample:
-    with _server(_program(peer, BENCH_DIR / "servers")) as (server, port):
-        command = [
-            str(BUILD_DIR / "loadgen"),
-            *("--port", str(port)),
-            *("--connections", str(case.connections)),
-            *("--active", str(case.active)),
-            *("--size", str(case.size_bytes)),
-            *("--seconds", str(settings.echo_seconds)),
-            *("--warmup", str(settings.warmup_seconds)),
-            *("--cpu", str(CLIENT_CPU)),
-            "--handshake",
-            *(["--poll"] if settings.polling_client else []),
-        ]
-        with _child(command, CLIENT_CPU, stdin=True) as client:
-            try:
-                client.expect("ready", RUN_TIMEOUT_S)
-                before = cpu_ns(server.pid)
-                client.send_line("go")
-                details = json.loads(client.read_line(RUN_TIMEOUT_S))
-                used = cpu_ns(server.pid) - before
-            except MeasureError as error:
-                raise MeasureError(f"{error}; the server said: {server.last_words()}") from error
+    with running_server(program_of(peer, BENCH_DIR / "servers")) as (server, port):
+        try:
+            details, used = load_by_loadgen(
+                ["loadgen"], port, case.connections, case.active, case.size_bytes, settings,
+                lambda: cpu_ns(server.pid),
+            )  # fmt: skip
+        except MeasureError as error:
+            raise MeasureError(f"{error}; the server said: {server.last_words()}") from error
+    return Sample(used / details["messages"] / case.divisor, details)
+
+
+def load_by_loadgen(
+    program: list[str],
+    port: int,
+    connections: int,
+    active: int,
+    size_bytes: int,
+    settings: Settings,
+    clock: Callable[[], int],
+) -> tuple[dict[str, Any], int]:
+    """Load a server; read its CPU clock while nothing is in flight.
+
+    Returns  what loadgen.c says, and the difference of the clock
+    Raises   MeasureError: no echo, or a wrong one
+    """
+    command = [
+        *(str(BUILD_DIR / program[0]), *program[1:]),
+        *("--port", str(port)),
+        *("--connections", str(connections)),
+        *("--active", str(active)),
+        *("--size", str(size_bytes)),
+        *("--seconds", str(settings.echo_seconds)),
+        *("--warmup", str(settings.warmup_seconds)),
+        *("--cpu", str(CLIENT_CPU)),
+        "--handshake",
+        *(["--poll"] if settings.polling_client else []),
+    ]
+    with running(command, {CLIENT_CPU}, stdin=True) as client:
+        client.expect("ready", RUN_TIMEOUT_S)
+        before = clock()
+        client.send_line("go")
+        details = json.loads(client.read_line(RUN_TIMEOUT_S))
+        used = clock() - before
     if details["mismatches"]:
         raise MeasureError(f"{details['mismatches']} echoes differ from what was sent")
     if not details["messages"]:
         raise MeasureError("no message was echoed")
-    return Sample(used / details["messages"] / case.divisor, details)
+    return details, used
 
 
 def _measure_micro(case: MicroCase, peer: Peer, settings: Settings) -> Sample:
     n = case.n_of.get(peer.name, case.n)
     if case.child_case == "requests_get":
-        with _server([str(BUILD_DIR / "http_server")], CLIENT_CPU) as (_, port):
+        with running_server([str(BUILD_DIR / "http_server")], {CLIENT_CPU}) as (_, port):
             script = str(BENCH_DIR / "micro" / "requests_get.py")
             url = f"http://127.0.0.1:{port}/"
             return _run_micro([str(VENV_PYTHON), script, peer.name, str(n), "--url", url], case)
-    program = _program(peer, BENCH_DIR / "micro")
+    program = program_of(peer, BENCH_DIR / "micro")
     if case.child_case.startswith("file_"):
         program = [str(VENV_PYTHON), str(BENCH_DIR / "micro" / "files.py"), peer.name]
     command = [*program, case.child_case, str(n)]
@@ -116,12 +139,12 @@ def _measure_micro(case: MicroCase, peer: Peer, settings: Settings) -> Sample:
 
 
 def _run_micro(command: list[str], case: MicroCase) -> Sample:
-    with _child(command, SERVER_CPU) as child:
+    with running(command, {SERVER_CPU}) as child:
         figure = json.loads(child.read_line(RUN_TIMEOUT_S))
         return Sample(figure["value"] / case.divisor)
 
 
-def _program(peer: Peer, scripts: Path) -> list[str]:
+def program_of(peer: Peer, scripts: Path) -> list[str]:
     if peer.program.endswith(".py"):
         return [str(VENV_PYTHON), str(scripts / peer.program)]
     return [str(BUILD_DIR / peer.program)]
@@ -186,16 +209,17 @@ class Child:
 
 
 @contextmanager
-def _child(command: list[str], cpu: int, stdin: bool = False) -> Iterator[Child]:
-    """Run a program on one CPU; end it when the block ends."""
+def running(command: list[str], cpus: AbstractSet[int], stdin: bool = False) -> Iterator[Child]:
+    """Run a program on these CPUs; end it, and what it has started, when the block ends."""
     with tempfile.TemporaryFile() as errors:
-        os.sched_setaffinity(0, {cpu})
+        os.sched_setaffinity(0, cpus)
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                start_new_session=True,
             )
         except OSError as error:
             raise MeasureError(f"cannot start {Path(command[0]).name}: {error.strerror}") from error
@@ -205,13 +229,16 @@ def _child(command: list[str], cpu: int, stdin: bool = False) -> Iterator[Child]
             try:
                 yield Child(process, errors)
             finally:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
-def _server(command: list[str], cpu: int = SERVER_CPU) -> Iterator[tuple[Child, int]]:
+def running_server(
+    command: list[str], cpus: AbstractSet[int] = frozenset({SERVER_CPU})
+) -> Iterator[tuple[Child, int]]:
     """Run a server on a port of the kernel's choice; give it and its port."""
-    with _child([*command, "0"], cpu) as child:
+    with running([*command, "0"], cpus) as child:
         line = child.read_line(START_TIMEOUT_S)
         word, _, port = line.partition(" ")
         if word != "PORT" or not port.isdecimal():

@@ -14,11 +14,13 @@ from cases import (
     GREENROOM,
     MICRO_CASES,
     MICRO_PEERS,
+    SERVER_CASES,
+    SERVER_PEERS,
     Case,
     Peer,
     peers_of,
 )
-from goals import MISSED_BECAUSE, goals_of, judge
+from goals import goals_of, judge, reason_of
 from measure import Sample
 
 Key = tuple[str, str]  # case name, peer name
@@ -89,6 +91,7 @@ def as_markdown(results: Results) -> str:
     parts = [_heading(results)]
     for title, cases, peers in (
         ("Echo: CPU of the server per message", ECHO_CASES, ECHO_PEERS),
+        ("Servers: CPU or memory per operation", SERVER_CASES, SERVER_PEERS),
         ("Micro: CPU or memory per operation", MICRO_CASES, MICRO_PEERS),
     ):
         table = _figures(results, cases, peers)
@@ -142,7 +145,7 @@ def _figures(results: Results, cases: Sequence[Case], peers: Sequence[Peer]) -> 
 
 def _cell(results: Results, medians: dict[Key, float], case: str, peer: str) -> str:
     if (case, peer) in results.failures:
-        return "not found" if "toolchain not found" in results.failures[case, peer] else "failed"
+        return "not found" if is_not_found(results.failures[case, peer]) else "failed"
     value = medians.get((case, peer))
     if value is None:
         return "–"
@@ -150,6 +153,11 @@ def _cell(results: Results, medians: dict[Key, float], case: str, peer: str) -> 
     if peer == GREENROOM:
         return f"**{figure(value)}**"
     return figure(value) if own is None else f"{figure(value)} ({figure(own / value)})"
+
+
+def is_not_found(reason: str) -> bool:
+    """Whether a case was not measured because the machine has not what it needs."""
+    return reason.endswith(" not found") and not reason.startswith("cannot ")
 
 
 def figure(value: float) -> str:
@@ -165,9 +173,9 @@ def _verdict(case: str, medians: dict[Key, float]) -> str:
     verdicts = [judge(goal, medians) for goal in goals_of(case)]
     if not verdicts:
         return "–"
-    if (case, GREENROOM) not in medians:
-        return "not measured"
     known = [v for v in verdicts if v.measured is not None]
+    if not known and (case, GREENROOM) not in medians:
+        return "not measured"
     unknown = len(verdicts) - len(known)
     missed = sum(not v.met for v in known)
     if missed:
@@ -178,14 +186,16 @@ def _verdict(case: str, medians: dict[Key, float]) -> str:
 def _missed(results: Results) -> str:
     medians = results.medians()
     lines = []
+    reasons: list[str | None] = []
     for case in CASES:
         for verdict in (judge(goal, medians) for goal in goals_of(case.name)):
             if verdict.measured is None or verdict.met:
                 continue
             goal, measured = verdict.goal.text(case.unit), figure(verdict.measured)
+            reasons.append(reason_of(verdict.goal))
             lines.append(f"- {case.title}: {measured}, goal {goal}.")
-        if case.name in MISSED_BECAUSE and lines and lines[-1].startswith(f"- {case.title}:"):
-            lines[-1] += f" {MISSED_BECAUSE[case.name]}"
+            if reasons[-1] is not None and reasons[-1] not in reasons[:-1]:
+                lines[-1] += f" {reasons[-1]}"
     causes: dict[tuple[str, str], list[str]] = {}
     for (case_name, peer), reason in results.failures.items():
         causes.setdefault((peer, reason), []).append(case_name)
@@ -206,9 +216,9 @@ def _load_client(results: Results) -> str:
             figure(results.detail((case.name, peer.name), "p99_us")),
             f"{results.detail((case.name, peer.name), 'cpu_fraction'):.0%}",
         ]
-        for case in ECHO_CASES
-        for peer in ECHO_PEERS
-        if (case.name, peer.name) in medians
+        for case in (*ECHO_CASES, *SERVER_CASES)
+        for peer in peers_of(case)
+        if (case.name, peer.name) in medians and results.samples[case.name, peer.name][0].details
     ]
     if not rows:
         return ""
@@ -216,8 +226,40 @@ def _load_client(results: Results) -> str:
     return (
         f"It {habit} when it has nothing to do. Its own CPU stands in the last column: the share "
         "of the time in which it had work. Below 100 % the server was the bottleneck.\n\n"
-        + _table(["case", "peer", "messages/s", "p50 µs", "p99 µs", "client CPU"], rows)
+        + _table(["case", "peer", "messages or requests/s", "p50 µs", "p99 µs", "client CPU"], rows)
     )
+
+
+# The servers that docs/servers.md compares, and what goes before and after the figures there.
+SERVER_PAGE_PEERS = ("greenroom", "gevent", "gunicorn", "uvicorn", "granian")
+SERVER_PAGE_MARKS = ("<!-- written by make bench -->\n", "<!-- end -->\n")
+
+
+def update_server_page(results: Results, page: Path) -> None:
+    """Put this run's figures into the comparison of servers in the docs.
+
+    Raises  ValueError: the page has no place for them
+    """
+    before, begin, rest = page.read_text(encoding="utf-8").partition(SERVER_PAGE_MARKS[0])
+    _, end, after = rest.partition(SERVER_PAGE_MARKS[1])
+    if not end:
+        raise ValueError(f"{page.name} has no {SERVER_PAGE_MARKS[0].strip()} and its end")
+    peers = [peer for peer in SERVER_PEERS if peer.name in SERVER_PAGE_PEERS]
+    medians = results.medians()
+    rows = [
+        [
+            f"{case.title}, {case.unit}",
+            *(_cell(results, medians, case.name, peer.name) for peer in peers),
+        ]
+        for case in SERVER_CASES
+        if len({peer.name for peer in peers_of(case)} & set(SERVER_PAGE_PEERS)) > 1
+    ]
+    versions = [f"{peer.name} {results.machine.get(peer.name, 'not found')}" for peer in peers]
+    text = (
+        f"{_table(['', *(peer.name for peer in peers)], rows)}\n\n"
+        f"({', '.join(versions)}; {results.machine['date']}, {results.machine['cpu']})\n"
+    )
+    page.write_text(before + begin + "\n" + text + "\n" + end + after, encoding="utf-8")
 
 
 def write(results: Results, folder: Path) -> str:

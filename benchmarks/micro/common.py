@@ -26,7 +26,7 @@ TICK_S = 0.001
 FOR_EVER_S = 3600.0
 SEED = 42
 
-ONE_SHOT = {"sleepers", "parked_memory", "scale_switch", "scale_timer"}
+ONE_SHOT = {"sleepers", "parked_memory", "light_memory", "scale_switch", "scale_timer"}
 
 cpu_ns = time.process_time_ns
 

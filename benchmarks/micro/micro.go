@@ -112,6 +112,46 @@ func pingpong(n int) (int64, int) {
 	return cpuNs() - start, n
 }
 
+func channel(n int) (int64, int) {
+	there, back := make(chan int), make(chan int)
+	start := cpuNs()
+	together(2, func(who int) {
+		for i := 0; i < n; i++ {
+			if who == 0 {
+				there <- i
+				<-back
+			} else {
+				back <- <-there
+			}
+		}
+	})
+	return cpuNs() - start, n
+}
+
+func select4(n int) (int64, int) {
+	var channels [4]chan int
+	for i := range channels {
+		channels[i] = make(chan int)
+	}
+	a, b, c, d := channels[0], channels[1], channels[2], channels[3]
+	start := cpuNs()
+	together(2, func(who int) {
+		for i := 0; i < n; i++ {
+			if who == 0 {
+				channels[i%4] <- i
+				continue
+			}
+			select {
+			case <-a:
+			case <-b:
+			case <-c:
+			case <-d:
+			}
+		}
+	})
+	return cpuNs() - start, n
+}
+
 func sleepers(n int) (int64, int) {
 	random := rand.New(rand.NewSource(seed))
 	delays := make([]time.Duration, n)
@@ -204,6 +244,7 @@ func scaleTimer(n int) (int64, int) {
 
 var cases = map[string]func(int) (int64, int){
 	"spawn_join": spawnJoin, "switch100": switch100, "queue3": queue3, "pingpong": pingpong,
+	"channel": channel, "select4": select4,
 	"sleepers": sleepers, "lock100": lock100, "parked_memory": parkedMemory,
 	"scale_switch": scaleSwitch, "scale_timer": scaleTimer,
 }

@@ -33,6 +33,23 @@ async def spawn_join(n: int) -> Sample:
     return Sample(cpu_ns() - start, n // BATCH * BATCH)
 
 
+async def group(n: int) -> Sample:
+    start = cpu_ns()
+    for _ in range(n // BATCH):
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(BATCH):
+                tasks.create_task(trivial())
+    return Sample(cpu_ns() - start, n // BATCH * BATCH)
+
+
+async def cancel_scope(n: int) -> Sample:
+    start = cpu_ns()
+    for _ in range(n):
+        async with asyncio.timeout(FOR_EVER_S):
+            pass
+    return Sample(cpu_ns() - start, n)
+
+
 async def switch100(n: int) -> Sample:
     async def take_turns() -> None:
         for _ in range(n // SWITCHERS):
@@ -112,7 +129,10 @@ async def parked_memory(n: int) -> Sample:
     tasks = [asyncio.create_task(wait()) for _ in range(n)]
     while parked < n:
         await asyncio.sleep(0)
-    return Sample(rss_bytes() - before, len(tasks))
+    sample = Sample(rss_bytes() - before, len(tasks))
+    event.set()  # cancelled, each would look for itself among all who wait: minutes
+    await asyncio.gather(*tasks)
+    return sample
 
 
 async def scale_switch(n: int) -> Sample:
@@ -161,9 +181,13 @@ AsyncCase = Callable[[int], Coroutine[Any, Any, Sample]]
 
 CASES: dict[str, AsyncCase] = {
     "spawn_join": spawn_join,
+    "group": group,
+    "cancel_scope": cancel_scope,
     "switch100": switch100,
     "queue3": queue3,
     "pingpong": pingpong,
+    "light_turn": switch100,
+    "light_memory": parked_memory,
     "sleepers": sleepers,
     "lock100": lock100,
     "parked_memory": parked_memory,

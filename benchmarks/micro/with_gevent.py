@@ -20,6 +20,7 @@ from common import (
 )
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
+from gevent.pool import Pool
 from gevent.queue import Queue
 
 
@@ -32,6 +33,32 @@ def spawn_join(n: int) -> Sample:
     for _ in range(n // BATCH):
         gevent.joinall([gevent.spawn(trivial) for _ in range(BATCH)])
     return Sample(cpu_ns() - start, n // BATCH * BATCH)
+
+
+def pool_spawn(n: int) -> Sample:
+    start = cpu_ns()
+    for _ in range(n // BATCH):
+        pool = Pool(SWITCHERS)
+        for _ in range(BATCH):
+            pool.spawn(trivial)
+        pool.join()
+    return Sample(cpu_ns() - start, n // BATCH * BATCH)
+
+
+def pool_map(n: int) -> Sample:
+    start = cpu_ns()
+    for _ in range(n // BATCH):
+        for _ in Pool(SWITCHERS).imap(abs, range(BATCH)):
+            pass
+    return Sample(cpu_ns() - start, n // BATCH * BATCH)
+
+
+def cancel_scope(n: int) -> Sample:
+    start = cpu_ns()
+    for _ in range(n):
+        with gevent.Timeout(FOR_EVER_S):
+            pass
+    return Sample(cpu_ns() - start, n)
 
 
 def switch100(n: int) -> Sample:
@@ -156,6 +183,9 @@ def scale_timer(n: int) -> Sample:
 
 CASES: dict[str, Callable[[int], Sample]] = {
     "spawn_join": spawn_join,
+    "pool_spawn": pool_spawn,
+    "pool_map": pool_map,
+    "cancel_scope": cancel_scope,
     "switch100": switch100,
     "queue3": queue3,
     "pingpong": pingpong,

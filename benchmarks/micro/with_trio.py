@@ -33,6 +33,14 @@ async def spawn_join(n: int) -> Sample:
     return Sample(cpu_ns() - start, n // BATCH * BATCH)
 
 
+async def cancel_scope(n: int) -> Sample:
+    start = cpu_ns()
+    for _ in range(n):
+        with trio.move_on_after(FOR_EVER_S):
+            pass
+    return Sample(cpu_ns() - start, n)
+
+
 async def switch100(n: int) -> Sample:
     async def take_turns() -> None:
         for _ in range(n // SWITCHERS):
@@ -80,6 +88,51 @@ async def pingpong(n: int) -> Sample:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ping)
         nursery.start_soon(pong)
+    return Sample(cpu_ns() - start, n)
+
+
+async def channel(n: int) -> Sample:
+    send_there, receive_there = trio.open_memory_channel[int](0)
+    send_back, receive_back = trio.open_memory_channel[int](0)
+
+    async def ping() -> None:
+        for i in range(n):
+            await send_there.send(i)
+            await receive_back.receive()
+
+    async def pong() -> None:
+        for _ in range(n):
+            await send_back.send(await receive_there.receive())
+
+    start = cpu_ns()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ping)
+        nursery.start_soon(pong)
+    return Sample(cpu_ns() - start, n)
+
+
+async def select4(n: int) -> Sample:
+    """trio has no select. Its nearest, and cheapest: a task per channel, which handles what comes.
+
+    (Four tasks of which the first to receive cancels the others would cost a nursery an item.)
+    """
+    ends = [trio.open_memory_channel[int](0) for _ in range(4)]
+
+    async def produce() -> None:
+        for i in range(n):
+            await ends[i % 4][0].send(i)
+        for sender, _ in ends:
+            sender.close()
+
+    async def consume(receiver: trio.MemoryReceiveChannel[int]) -> None:
+        async for _ in receiver:
+            pass
+
+    start = cpu_ns()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(produce)
+        for _, receiver in ends:
+            nursery.start_soon(consume, receiver)
     return Sample(cpu_ns() - start, n)
 
 
@@ -181,9 +234,15 @@ async def scale_timer(n: int) -> Sample:
 
 CASES: dict[str, Callable[[int], Awaitable[Sample]]] = {
     "spawn_join": spawn_join,
+    "group": spawn_join,  # trio has no other way
+    "cancel_scope": cancel_scope,
     "switch100": switch100,
     "queue3": queue3,
     "pingpong": pingpong,
+    "channel": channel,
+    "select4": select4,
+    "light_turn": switch100,
+    "light_memory": parked_memory,
     "sleepers": sleepers,
     "lock100": lock100,
     "parked_memory": parked_memory,

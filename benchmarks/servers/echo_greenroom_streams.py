@@ -1,0 +1,11 @@
+"""The asyncio streams echo server, unchanged, on greenroom's event loop."""
+
+import greenroom
+
+greenroom.patch_all()
+
+import asyncio  # noqa: E402  (after patching)
+
+from echo_asyncio_streams import main  # noqa: E402
+
+asyncio.run(main())
