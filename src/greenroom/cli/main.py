@@ -5,7 +5,7 @@ Imported before anything is patched, so it must not import ssl, socket or thread
 
 import sys
 
-from greenroom.cli import run
+from greenroom.cli import run, serve
 from greenroom.patch.table import PARTS
 
 TYPE_CHECKING = False
@@ -42,6 +42,13 @@ def make_parser() -> "argparse.ArgumentParser":
     runner.add_argument("-m", dest="is_module", action="store_true", help="run a module")
     runner.add_argument("program", metavar="SCRIPT", help="the script, or the module with -m")
     runner.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    serve.add_arguments(
+        commands.add_parser(
+            "serve",
+            help="serve a WSGI or ASGI application",
+            description="Serve a WSGI or ASGI application over HTTP, on one core or all of them.",
+        )
+    )
     doctor = commands.add_parser(
         "doctor",
         help="say what this installation can do, and what a script would meet",
@@ -66,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
         from greenroom.cli import doctor  # loads much that a program to run may not need
 
         return doctor.main(options.script)
+    if options.command == "serve":
+        return serve.main(options)
     return run.main(
         options.program,
         options.args,

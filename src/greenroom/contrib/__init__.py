@@ -1,0 +1,1 @@
+"""Places for greenroom in other people's programs."""
