@@ -5,34 +5,42 @@ Each leg is a virtual environment of its own under .venvs, made from nothing or 
   lint         ruff, mypy --strict, the import layers
   compiled     all tests, on the Python this runs on
   selectors    the same build on the plain poller, which is the oracle of the epoll one
-  plain        all tests but tests/services on an uncompiled install
+  plain        all tests but tests/services on an uncompiled install, with the oldest gunicorn
   3.12, 3.13…  the same, compiled, on every other CPython >= 3.11 on this machine
 
-Quick checks come first. GREENROOM_STRESS_SECONDS says how long the stress test of the compiled leg
-runs (60 where CI is set).
+Quick checks come first; then two things are done at a time, each line with the name of its leg.
+A test that does not end is cut off with the tracebacks of all threads (pyproject.toml says when), a
+leg that does not end after LIMIT seconds. GREENROOM_STRESS_SECONDS says how long the stress test of
+the compiled leg runs (60 where CI is set).
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 WANTED = ("3.11", "3.12", "3.13", "3.14")
-# Exact versions: a new one of these finds new things in code that has not changed.
-LINT = ["ruff==0.17.6", "mypy==2.4.1", "import-linter==2.16", "pytest>=8", "hypothesis>=6"]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+# Exact versions: a new one of these finds new things in code that has not changed. And what the
+# public modules import, for mypy takes a module that is not there for an error.
+LINT = [*EXTRAS["lint"], *EXTRAS["http"], *EXTRAS["reload"], "pytest>=9", "hypothesis>=6"]
 BUILD = ["setuptools>=77", "cython>=3.1,<4", "greenlet>=3.2"]
-TEST = ["pytest>=8", "hypothesis>=6", "requests>=2"]
-# The extra "services" of pyproject.toml: the clients that tests/services runs.
-SERVICES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
-    "services"
-]
+TEST = EXTRAS["test"]
+SERVICES = EXTRAS["services"]  # the clients that tests/services runs
+OLDEST = ["gunicorn==23.0.0"]  # the others have the newest; contrib/gunicorn.py is for all between
+
+LIMIT = 1200  # seconds that one command may take; the longest takes some 500 on a quiet machine
 
 # Left to the compiled leg, for time: the clients do not differ by version or by build.
 LESS = ["--ignore=tests/services"]
@@ -65,6 +73,12 @@ def find_pythons() -> dict[str, str]:
     return found
 
 
+def kill_group(pid: int) -> None:
+    """Kill what is left of a command and its children."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 class Legs:
     """Runs commands, remembers what failed and what pytest counted."""
 
@@ -72,10 +86,13 @@ class Legs:
         self.failed: list[str] = []
         self.passed_tests = 0
         self.failed_tests = 0
+        self.several = False  # commands run side by side: each line gets its leg's name
+        self.lock = threading.Lock()
 
     def run(self, leg: str, command: list[str], **env: str) -> bool:
         """Run one command of a leg with its output shown; note a failure."""
-        print(f"\n=== {leg}: {' '.join(command[:1] + command[1:])}", flush=True)
+        name = f"[{leg}] " if self.several else ""
+        print(f"\n=== {leg}: {' '.join(command)}", flush=True)
         started = time.monotonic()
         process = subprocess.Popen(
             command,
@@ -84,19 +101,34 @@ class Legs:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
+            start_new_session=True,  # what it leaves behind is killed with it
         )
+        # SIGABRT makes pytest's faulthandler say where it is.
+        alarms = [
+            threading.Timer(LIMIT, os.kill, (process.pid, signal.SIGABRT)),
+            threading.Timer(LIMIT + 5, kill_group, (process.pid,)),
+        ]
+        for alarm in alarms:
+            alarm.start()
         assert process.stdout is not None
         closing = ""
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            if re.search(r"\d+ (passed|failed|error)", line):
-                closing = line
-        status = process.wait()
-        print(f"--- {leg}: status {status}, {time.monotonic() - started:.0f} s", flush=True)
-        if "pytest" in command:
-            self.count(closing)
-        if status:
-            self.failed.append(f"{leg}: {' '.join(command)}")
+        try:
+            for line in process.stdout:
+                print(name + line, end="", flush=True)
+                if re.search(r"\d+ (passed|failed|error)", line):
+                    closing = line
+            status = process.wait()
+        finally:
+            for alarm in alarms:
+                alarm.cancel()
+            kill_group(process.pid)
+        with self.lock:
+            print(f"--- {leg}: status {status}, {time.monotonic() - started:.0f} s", flush=True)
+            if "pytest" in command:
+                self.count(closing)
+            if status:
+                self.failed.append(f"{leg}: {' '.join(command)}")
         return status == 0
 
     def count(self, closing: str) -> None:
@@ -157,21 +189,40 @@ def main() -> int:
     packages = BUILD + TEST + SERVICES
     args = options.pytest_args
     compiled = legs.environment(this, sys.executable, packages, GREENROOM_COMPILE="1")
-    if compiled is not None:
+
+    def on_this() -> None:
+        if compiled is None:
+            return
         legs.pytest("compiled", compiled, args, GREENROOM_STRESS_SECONDS=stress)
+        if not options.quick:
+            folders = ["tests/core", "tests/green", "tests/stress"]  # what polls
+            legs.pytest("selectors", compiled, folders, GREENROOM_POLLER="selectors")
+
+    def on_another(name: str, own: Path, env: dict[str, str]) -> None:
+        legs.pytest(name, own, [*args, *LESS], **env)
+
     if options.quick:
+        on_this()
         return report(legs, [])
-    if compiled is not None:
-        folders = ["tests/core", "tests/green", "tests/stress"]  # what polls
-        legs.pytest("selectors", compiled, folders, GREENROOM_POLLER="selectors")
-    plain = legs.environment(f"{this}-plain", sys.executable, packages, GREENROOM_COMPILE="0")
-    if plain is not None:
-        legs.pytest("plain", plain, [*args, *LESS])
+    others: list[tuple[str, str, list[str], dict[str, str], dict[str, str]]] = [
+        (f"{this}-plain", sys.executable, OLDEST, {"GREENROOM_COMPILE": "0"}, {})
+    ]
     for version, python in sorted(pythons.items()):
         if version != this:
-            own = legs.environment(version, python, packages, GREENROOM_COMPILE="1")
+            others.append(
+                (version, python, [], {"GREENROOM_COMPILE": "1"}, {"GREENROOM_STDLIB": STDLIB})
+            )
+    # Two at a time from here on: they wait more than they compute.
+    legs.several = True
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(on_this)]
+        # One after the other: they build in one folder.
+        for name, python, pins, build, env in others:
+            own = pool.submit(legs.environment, name, python, packages + pins, **build).result()
             if own is not None:
-                legs.pytest(version, own, [*args, *LESS], GREENROOM_STDLIB=STDLIB)
+                running.append(pool.submit(on_another, name, own, env))
+        for future in running:
+            future.result()
     return report(legs, [version for version in WANTED if version not in pythons])
 
 

@@ -46,6 +46,10 @@ RESOLVER_THREADS = _env_int("GREENROOM_RESOLVER_THREADS", 10)
 # the next, short enough that a burst does not keep its stacks.
 OFFLOAD_IDLE = 10.0
 
+# Seconds between two looks, from a real thread that waits for a task, at whether the scheduler's
+# thread is still there. That it has ended is a mistake, so how soon it is said matters little.
+FROM_THREAD_PAUSE = 0.25
+
 # Seconds between two looks at a semaphore that other processes hold too: at first, and at most. A
 # lock is held for less than the first as a rule; the last costs a waiting process 1 % of a core.
 SEMAPHORE_PAUSES = (0.001, 0.01)
@@ -83,3 +87,19 @@ ACCEPT_BACKOFF = 0.1
 # Seconds in which a database must have cancelled a query that was cut short; then the connection is
 # closed. psycopg gives it as long on Ctrl-C.
 DRIVER_CANCEL_SECONDS = 5.0
+
+# Seconds in which a worker process must have loaded its application.
+WORKER_START_SECONDS = 120.0
+
+# Seconds until a worker is started again that has crashed again: at first, then twice as long each
+# time, and at most. The first crash is answered at once; connections wait in the queue meanwhile.
+WORKER_BACKOFF = (0.5, 15.0)
+
+# Seconds after which a worker's crash is no longer one in a row.
+WORKER_STABLE_SECONDS = 60.0
+
+# Seconds a hanging worker has to say where it hangs, before it is killed.
+WORKER_DUMP_SECONDS = 2.0
+
+# Seconds a worker may take to end after its grace is over, before it is killed.
+WORKER_KILL_MARGIN = 5.0

@@ -49,3 +49,40 @@ class Timeout(TimeoutError):
 
 class BrokenBarrierError(GreenroomError, RuntimeError):
     """A Barrier was aborted or reset, or one of its parties gave up."""
+
+
+class WouldBlock(GreenroomError):
+    """A call that was asked not to wait would have had to."""
+
+
+class ChannelClosed(GreenroomError):
+    """A channel cannot be used any more: this end was closed, or the other side.
+
+    end   the Channel, Sender or Receiver that was used; in a select it tells which
+    """
+
+    def __init__(self, message: str = "", end: object = None) -> None:
+        super().__init__(message)
+        self.end = end
+
+
+class EndOfChannel(GreenroomError):
+    """Nothing more will come from a channel: it was closed, and it is empty.
+
+    end   the Channel or Receiver that was used; in a select it tells which
+    """
+
+    def __init__(self, message: str = "", end: object = None) -> None:
+        super().__init__(message)
+        self.end = end
+
+
+class BrokenWorkerError(GreenroomError, RuntimeError):
+    """The worker process of a to_process() ended before it had a result."""
+
+
+class SupervisorError(GreenroomError):
+    """A Supervisor gave up: its children failed more often than it may restart them.
+
+    __cause__   what the last of them failed with
+    """

@@ -4,11 +4,24 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 from patch.children import child_environment
 
 
-def interrupted(tmp_path, code):
+def computes(child):
+    """Wait until a child has used some CPU time from here on."""
+
+    def used():
+        with open(f"/proc/{child.pid}/schedstat") as file:
+            return int(file.read().split()[0])
+
+    start = used()
+    while used() - start < 50_000_000:
+        time.sleep(0.001)
+
+
+def interrupted(tmp_path, code, is_there=lambda child: None):
     """Run code by greenroom run, send SIGINT when it prints 'ready'; return (status, out, err)."""
     path = tmp_path / "program.py"
     path.write_text(textwrap.dedent(code))
@@ -21,6 +34,7 @@ def interrupted(tmp_path, code):
     ) as child:
         try:
             assert child.stdout.readline() == "ready\n"
+            is_there(child)
             child.send_signal(signal.SIGINT)
             out, err = child.communicate(timeout=30)
         except BaseException:
@@ -93,6 +107,7 @@ def test_a_program_that_computes_is_interrupted_too(tmp_path):
         while True:
             pass
     """
-    status, _, err = interrupted(tmp_path, code)
+    # Uncompiled, one that comes within the call of print() is raised at the next wait.
+    status, _, err = interrupted(tmp_path, code, computes)
     assert status == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from patch.children import EXAMPLES, child_environment, output_of
+from patch.children import EXAMPLES, child_environment, output_of, run_greenroom
 
 TOUR = EXAMPLES / "tour"
 
@@ -119,9 +119,65 @@ def test_the_plain_echo_server_runs_on_threads_and_on_tasks(runner):
         assert stopped(child) == (0, "", "")
 
 
+def test_step8_three_kinds_of_producers_and_consumers_share_one_queue():
+    lines = output_of(TOUR / "step8_three_kinds.py")
+    kinds = ("green thread", "generator", "coroutine")
+    puts = [line for line in lines if " put " in line]
+    gets = [line for line in lines if " got " in line]
+    assert sorted(puts) == sorted(f"the {kind} put {n}" for kind in kinds for n in range(4))
+    for kind in kinds:
+        assert sum(line.startswith(f"the {kind} got") for line in gets) == 4
+        own = [line for line in puts if kind in line]
+        assert own == sorted(own)
+    items = sorted(line.partition(" got ")[2] for line in gets)
+    assert items == sorted(f"{n} of the {kind}" for kind in kinds for n in range(4))
+    crossed = [line for line in gets if line.split(" got ")[0] != line.split(" of ")[1]]
+    assert crossed
+    assert len(lines) == 24
+
+
+def test_step9_a_crawler_with_two_libraries():
+    pytest.importorskip("aiohttp")
+    done = run_greenroom("run", TOUR / "step9_crawler.py", 0.001)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "31 pages by requests and aiohttp",
+        "at most 4 pages were fetched at once",
+    ]
+
+
+def test_step10_a_worker_that_crashes_is_restarted_and_the_end_is_in_order():
+    server = served(TOUR / "step10_supervised_server.py", 0)
+    with server as (child, address):
+        assert [child.stdout.readline() for _ in range(2)] == [
+            "worker 1 starts\n",
+            "worker 2 starts\n",
+        ]
+        assert talk(address, [b"hello"]) == [b"hello", b""]
+        assert talk(address, [b"crash"]) == [b"", b""]  # closed by the worker that failed
+        restarted = child.stdout.readline()
+        assert restarted in ("worker 1 starts\n", "worker 2 starts\n")
+        with socket.create_connection(address):  # says nothing: holds one worker
+            assert talk(address, [b"again"]) == [b"again", b""]
+            status, out, err = stopped(child)
+        assert status == 0
+        assert out.splitlines() == [
+            "the acceptor has ended",
+            "worker 2 has ended",
+            "worker 1 has ended",
+        ]
+        assert "failed; it is restarted in 0.1 s" in err and "Crash: a client said so" in err
+
+
+def test_step11_select_sends_and_receives_in_one_place():
+    lines = output_of(TOUR / "step11_select.py", 0.001)
+    assert sorted(lines[:6]) == [f"{n} squared is {n * n}" for n in range(6)]
+    assert lines[6:] == ["sent 6, received 6", "nothing came in time"]
+
+
 def test_every_step_says_in_its_docstring_how_to_run_it_and_what_it_prints():
     steps = sorted(TOUR.glob("step*.py"))
-    assert len(steps) == 7
+    assert len(steps) == 11
     for step in steps:
         text = ast.get_docstring(ast.parse(step.read_text(encoding="utf-8")))
         assert f"examples/tour/{step.name}" in text, step.name

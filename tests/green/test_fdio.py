@@ -527,6 +527,8 @@ def test_both_forms_of_the_raw_calls_answer_alike(tmp_path, fds, size):
                 outcome(module.try_read, fd, size),
                 outcome(module.try_read, fd, size, 2),
                 outcome(module.more_on_disk, fd, 3) if 0 <= fd < 9999 else None,
+                outcome(module.on_disk, fd),
+                outcome(module.size_of_file, fd),
                 outcome(module.try_readinto, fd, buffer),
                 bytes(buffer).rstrip(b"\0"),
                 outcome(module.try_write, fd, b"x" * size),

@@ -7,6 +7,7 @@ import ssl as stdlib
 import pytest
 
 import greenroom
+from greenroom.core import native
 from greenroom.green import socket, ssl, sslcalls
 
 from .conftest import outcome, settle, shake_hands
@@ -383,6 +384,123 @@ def test_a_read_that_wants_to_write_waits_for_room(tls):
     assert reading.result() == b"read"
     client._sslobj = sslobj
     filler.join()
+
+
+# --- the handshake
+
+
+class Counting:
+    """Stands for the C object: counts the tries of a handshake and of a read."""
+
+    def __init__(self, sslobj):
+        self.sslobj = sslobj
+        self.tries = {"do_handshake": 0, "read": 0}
+
+    def __getattr__(self, name):
+        if name in self.tries:
+            self.tries[name] += 1
+        return getattr(self.sslobj, name)
+
+
+def late(sock, context, server_side):
+    """Return an SSLSocket that has not shaken hands yet."""
+    name = None if server_side else "localhost"
+    return context.wrap_socket(sock, server_side, False, server_hostname=name)
+
+
+@pytest.mark.skipif(not native.compiled(), reason="what the compiled build saves")
+def test_a_server_tries_only_when_the_client_has_sent_something(
+    pair, client_context, server_context
+):
+    server = late(pair[1], server_context, True)
+    counting = server._sslobj = Counting(server._sslobj)
+    shaking = greenroom.spawn(server.do_handshake)
+    settle()
+    assert counting.tries["do_handshake"] == 0
+    with client_context.wrap_socket(pair[0], server_hostname="localhost") as client, server:
+        shaking.result()
+        assert counting.tries["do_handshake"] == 2  # a try for each of the client's two flights
+        reading = greenroom.spawn(server.recv, 10)
+        settle()
+        assert counting.tries["read"] == 0
+        client.sendall(b"x")
+        assert reading.result() == b"x"
+        assert counting.tries["read"] == 1
+
+
+def test_a_client_begins_at_once(pair, client_context):
+    client = late(pair[0], client_context, False)
+    shaking = greenroom.spawn(client.do_handshake)
+    settle()
+    assert pair[1].recv(1) == b"\x16"  # a handshake record, RFC 8446, 5.1
+    shaking.kill()
+    shaking.join()
+    client.close()
+
+
+def test_a_server_that_gave_up_waiting_can_shake_hands_later(
+    pair, client_context, server_context, clock
+):
+    server = late(pair[1], server_context, True)
+    server.settimeout(2)
+    with pytest.raises(TimeoutError, match="The handshake operation timed out"):
+        server.do_handshake()
+    assert clock.now() == 2
+    client = late(pair[0], client_context, False)
+    connecting = greenroom.spawn(client.do_handshake)
+    server.do_handshake()
+    server.sendall(b"late")
+    connecting.join()
+    with client, server:
+        assert client.recv(10) == b"late"
+
+
+def test_a_handshake_given_up_in_the_middle_tries_at_once_when_it_goes_on(
+    pair, server_context, clock
+):
+    filler = greenroom.spawn(pair[1].sendall, bytes(MUCH))
+    settle()
+    filler.kill()
+    filler.join()  # no room: it waits for it
+    server = late(pair[1], server_context, True)
+    server.settimeout(1)
+    server._sslobj = Reluctant(ssl.SSLWantWriteError, None)
+    pair[0].sendall(b"x")  # as if the client had begun
+    with pytest.raises(TimeoutError, match="The handshake operation timed out"):
+        server.do_handshake()
+    assert os.read(server.fileno(), 10) == b"x"
+    server.do_handshake()  # of the client nothing is awaited: the server's answer is half sent
+    assert clock.now() == 1
+    server.close()
+
+
+def test_two_tasks_that_shake_hands_do_so_one_after_the_other(pair, client_context, server_context):
+    server = late(pair[1], server_context, True)
+    shaking = [greenroom.spawn(server.do_handshake) for _ in range(2)]
+    settle()
+    with client_context.wrap_socket(pair[0], server_hostname="localhost") as client, server:
+        greenroom.joinall(shaking)
+        assert [task.exception for task in shaking] == [None, None]
+        server.sendall(b"x")
+        assert client.recv(1) == b"x"
+
+
+@pytest.mark.parametrize("first", ["recv", "sendall"])
+def test_the_first_read_or_write_shakes_hands_if_nobody_did(
+    pair, client_context, server_context, first
+):
+    server = late(pair[1], server_context, True)
+    begun = greenroom.spawn(getattr(server, first), 10 if first == "recv" else b"from the server")
+    other = greenroom.spawn(server.recv, 10) if first == "sendall" else None
+    settle()
+    with client_context.wrap_socket(pair[0], server_hostname="localhost") as client, server:
+        client.sendall(b"hello")
+        if other is None:
+            assert begun.result() == b"hello"
+        else:
+            assert client.recv(100) == b"from the server"
+            assert other.result() == b"hello"
+            begun.join()
 
 
 def test_a_write_that_wants_to_read_waits_for_data(tls):

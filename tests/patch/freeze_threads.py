@@ -149,6 +149,7 @@ FREEZE: dict[str, Callable[[], None]] = {
 }
 
 NEVER_WAIT = {
+    "_frozen_importlib:_thread": "a number",
     "_thread:get_ident": "a number",
     "threading:get_ident": "a number",
     "_thread:_count": "a number",

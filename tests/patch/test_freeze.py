@@ -20,7 +20,18 @@ from greenroom.patch.table import TABLE
 from .children import ROOT, child_environment
 from .freeze_help import WAIT
 
-MODULES = ("dns", "drivers", "files", "os", "process", "select", "socket", "ssl", "threads")
+MODULES = (
+    "asyncio",
+    "dns",
+    "drivers",
+    "files",
+    "os",
+    "process",
+    "select",
+    "socket",
+    "ssl",
+    "threads",
+)
 CHUNK = 12  # rows for one child: one after the other, each takes two waits and a little
 
 SNIPPETS = {name: importlib.import_module(f".freeze_{name}", __package__) for name in MODULES}

@@ -51,3 +51,20 @@ def test_a_module_imported_again_or_reloaded_is_green_too():
         print(old.recv is not recv, socket.socket.recv is not recv, queue.SimpleQueue is not green)
     """
     assert output_of(code) == ["True True", "True True", "True True True"]
+
+
+def test_coroutines_that_import_a_module_together_all_find_it_whole(tmp_path):
+    (tmp_path / "slow_module.py").write_text("import time\ntime.sleep(0.01)\nvalue = 1\n")
+    code = """
+        import sys, greenroom
+        greenroom.patch_all()
+        import asyncio
+        sys.path.insert(0, sys.argv[1])
+        async def value():
+            import slow_module
+            return slow_module.value
+        async def main():
+            print(await asyncio.gather(value(), value(), value()))
+        asyncio.run(main())
+    """
+    assert output_of(code, tmp_path) == ["[1, 1, 1]"]

@@ -132,3 +132,15 @@ def test_socketserver_and_http_server_serve_from_tasks():
         serving.join()
     """
     assert output_of(code) == [str([b"/%d" % number for number in range(5)])]
+
+
+def test_a_green_socket_made_after_patching_is_wrapped_once():
+    code = """
+        import greenroom
+        greenroom.patch_all()
+        import socket
+        from greenroom.green import socket as green
+        print(green.socket.__init__ is socket.socket.__init__)
+        print(hasattr(socket.socket.__init__.__wrapped__, "__wrapped__"))
+    """
+    assert output_of(code) == ["True", "False"]

@@ -1,8 +1,9 @@
 """The servers these tests talk to, and the child processes in which the clients run.
 
-A test asks for a server by naming a fixture (postgres, mariadb, redis, rabbitmq, mosquitto, slow)
-and gets its address. Where none answers, or a client package is missing, the test is skipped with
-what to do about it; with GREENROOM_REQUIRE_SERVICES=1 it fails. README.md says how to start them.
+A test asks for a server by naming a fixture (postgres, mariadb, redis, rabbitmq, mosquitto, nats,
+slow) and gets its address. Where none answers, or a client package is missing, the test is skipped
+with what to do about it; with GREENROOM_REQUIRE_SERVICES=1 it fails. README.md says how to start
+them.
 """
 
 import importlib.util
@@ -28,6 +29,7 @@ SERVERS = {
     "redis": ("GREENROOM_TEST_REDIS", "redis://127.0.0.1:6379/0"),
     "rabbitmq": ("GREENROOM_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672/"),
     "mosquitto": ("GREENROOM_TEST_MOSQUITTO", "mqtt://127.0.0.1:1883"),
+    "nats": ("GREENROOM_TEST_NATS", "nats://127.0.0.1:4222"),
 }
 
 
@@ -78,6 +80,11 @@ def mosquitto() -> str:
     return address_of("mosquitto")
 
 
+@pytest.fixture
+def nats() -> str:
+    return address_of("nats")
+
+
 def serve(program: str) -> Iterator[str]:
     """Run a server of this folder in a process of its own, unpatched; yield what it prints."""
     process = subprocess.Popen(
@@ -111,7 +118,8 @@ def ssh() -> Iterator[str]:
 def need(*packages: str) -> None:
     """Skip the test, or fail it, if one of the client packages is not installed."""
     for package in packages:
-        if importlib.util.find_spec(package) is None:
+        # Some put an object without a spec in their own place when they are imported: kombu.
+        if package not in sys.modules and importlib.util.find_spec(package) is None:
             unavailable(f"{package} is not installed: pip install 'greenroom[services]'")
 
 

@@ -3,7 +3,7 @@
 import _thread
 import contextvars
 import gc
-import os
+import threading
 import time
 import traceback
 
@@ -11,7 +11,7 @@ import pytest
 from patch.children import output_of
 
 import greenroom
-from greenroom import ThreadPool, joinall, sleep, spawn, to_thread
+from greenroom import Event, ThreadPool, joinall, sleep, spawn, to_thread
 from greenroom.core import scheduler as _scheduler
 
 blocking_sleep = time.sleep
@@ -69,7 +69,7 @@ def test_a_kill_lets_a_call_that_has_begun_go_on():
         go_on.acquire()
         ended.release()
 
-    task = spawn(to_thread, call)
+    task = spawn(lambda: to_thread(call, cancellable=True))
     to_thread(begun.acquire)
     task.kill()
     assert task.join(5)
@@ -79,19 +79,20 @@ def test_a_kill_lets_a_call_that_has_begun_go_on():
 
 def test_a_timeout_around_a_call():
     with pytest.raises(greenroom.Timeout), greenroom.timeout(0.01):
-        to_thread(blocking_sleep, 0.1)
+        to_thread(blocking_sleep, 0.1, cancellable=True)
 
 
 def test_a_call_that_goes_on_without_its_task_can_still_wake_others():
     """It is no deadlock to wait for it."""
     output_of("""
         import greenroom, time
-        event = greenroom.Event()
+        begun, event = greenroom.Event(), greenroom.Event()
         def call():
+            begun.set()
             time.sleep(0.3)
             event.set()
-        task = greenroom.spawn(greenroom.to_thread, call)
-        greenroom.sleep(0.1)
+        task = greenroom.spawn(lambda: greenroom.to_thread(call, cancellable=True))
+        begun.wait()
         task.kill()
         event.wait()
         assert greenroom.core.scheduler.get().external in (0, 1)
@@ -194,14 +195,14 @@ def test_close_while_a_killed_call_goes_on_waits_for_it():
 
 
 def test_a_forgotten_pool_ends_its_threads():
-    before = len(os.listdir("/proc/self/task"))
     pool = ThreadPool(4)
     list(pool.map(blocking_sleep, [0.01] * 4))
-    assert len(os.listdir("/proc/self/task")) == before + 4
+    threads = pool._threads
+    assert threads.threads == 4
     del pool
     gc.collect()
     for _ in range(100):
-        if len(os.listdir("/proc/self/task")) == before:
+        if threads.threads == 0:
             break
         sleep(0.01)
     else:
@@ -214,9 +215,35 @@ def test_a_size_that_is_none(size):
         ThreadPool(size)
 
 
+def test_a_close_that_was_cut_short_may_be_called_again():
+    """The second call waited for ever."""
+    pool = ThreadPool(1)
+    begun, go_on = Event(), threading.Event()
+    call = spawn(pool.call, lambda: [begun.set(), go_on.wait()])
+    assert begun.wait(60)
+    closing = spawn(pool.close)
+    sleep()
+    closing.kill()
+    closing.join()
+    go_on.set()
+    pool.close()
+    call.join()
+    assert pool.statistics().threads == 0
+
+
+def test_two_tasks_may_close_a_pool_at_once():
+    """The second one waited for ever."""
+    pool = ThreadPool(2)
+    joinall([pool.submit(int), pool.submit(int)])
+    joinall([spawn(pool.close) for _ in range(3)], raise_error=True)
+    assert pool.statistics().threads == 0
+
+
 def test_what_is_not_callable():
     with ThreadPool(1) as pool, pytest.raises(TypeError, match="not callable"):
         pool.submit(3)
+    with pytest.raises(TypeError, match="cannot call 3 in a thread: it is not callable"):
+        to_thread(3)
 
 
 def test_threads_of_a_pool_do_not_hide_a_deadlock():

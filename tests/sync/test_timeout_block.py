@@ -200,8 +200,8 @@ def test_block_in_a_generator_that_outlives_the_block_around_it(clock):
             yield 1
 
     def work():
-        with timeout(5):
-            generator = numbers()
+        generator = numbers()
+        with pytest.raises(RuntimeError, match="which was entered inside it"), timeout(5):
             next(generator)
         generator.close()
         sleep(100)

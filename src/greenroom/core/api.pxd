@@ -7,4 +7,5 @@ from greenroom.core.task cimport Task
 
 @cython.locals(scheduler=Scheduler)
 cpdef sleep(object seconds=*)
+cpdef double current_time() except? -1.0
 cpdef Task current()

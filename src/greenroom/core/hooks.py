@@ -50,6 +50,23 @@ def no_signal_taken(number: int) -> bool:
 signal_came: Callable[[int], bool] = no_signal_taken
 
 
+# Who makes a task of what is no function, and waits for a thing in a coroutine: modules, by name,
+# that are loaded when they are first needed. The second lies in a higher layer.
+GENERATORS = "greenroom.core.generator"
+COROUTINES = "greenroom.aio.coroutine"
+
+
+def module(name: str) -> Any:
+    """Return a module, loaded now if it was not."""
+    __import__(name)
+    return sys.modules[name]
+
+
+def await_thing(thing: Any) -> Any:
+    """Return the iterator of `await thing`, for something that operation() takes."""
+    return module(COROUTINES).await_thing(thing)
+
+
 def task_failed(task: Any, error: BaseException) -> None:
     """Called when a task fails whose result nobody waits for."""
     log_error(f"{task!r} with an error that nobody waits for", error)

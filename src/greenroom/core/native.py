@@ -9,6 +9,7 @@ import _thread
 from contextvars import copy_context
 from os import read as _read
 from time import monotonic
+from types import MethodType
 
 from greenlet import getcurrent as current_greenlet
 
@@ -25,12 +26,17 @@ __all__ = [
     "current_greenlet",
     "disown_scheduler",
     "drain",
+    "function_of",
+    "has_returned",
     "is_thread_scheduler",
     "monotonic",
     "name_of",
+    "owner_of",
+    "send_in_context",
     "switch",
     "take_error",
     "thread_scheduler",
+    "throw_in_context",
     "track",
     "untrack",
 ]
@@ -50,6 +56,40 @@ def call_in_context(context: Any, fn: Any, args: Any) -> Any:
     except BaseException as error:
         _locals.raised = error
         return None
+
+
+def send_in_context(context: Any, generator: Any, value: Any) -> Any:
+    """Return what generator.send(value) yields, or at its end returns: has_returned() tells.
+
+    What it raises is left for take_error(), and counts as its end.
+    """
+    return _resume(context, generator.send, value)
+
+
+def throw_in_context(context: Any, generator: Any, error: BaseException) -> Any:
+    """As send_in_context(), with generator.throw(error)."""
+    return _resume(context, generator.throw, error)
+
+
+def _resume(context: Any, method: Any, value: Any) -> Any:
+    result = failure = None
+    ended = True
+    try:
+        result = context.run(method, value)
+        ended = False
+    except StopIteration as stop:
+        result = stop.value
+    except BaseException as error:
+        failure = error
+    _locals.returned = ended  # after the call, in which other generators may have run
+    _locals.raised = failure
+    return result
+
+
+def has_returned() -> bool:
+    """Tell whether the generator of the send_in_context() before has come to its end."""
+    returned: bool = _locals.returned
+    return returned
 
 
 def take_error() -> BaseException | None:
@@ -75,6 +115,16 @@ def name_of(fn: Any) -> str:
         return str(fn.__name__)
     except BaseException:
         return type(fn).__name__
+
+
+def function_of(thing: Any) -> Any:
+    """Return the function of a bound method; of anything else its type."""
+    return thing.__func__ if isinstance(thing, MethodType) else type(thing)
+
+
+def owner_of(thing: Any) -> Any:
+    """Return the object that a bound method is bound to; of anything else the thing itself."""
+    return thing.__self__ if isinstance(thing, MethodType) else thing
 
 
 def drain(fd: int) -> bool:

@@ -5,7 +5,7 @@ native.py is the same in Python and is what an uncompiled install imports: whate
 is added there. Nothing in this file knows what a task is.
 """
 
-from cpython.ref cimport Py_DECREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
 from posix.unistd cimport read
 
@@ -58,6 +58,33 @@ cdef extern from *:
         Py_RETURN_NONE;
     }
 
+    /* generator.send(value) in context. Returns what it yields; at its end *returned is set, and
+     * what it returns comes back. What it raises is returned in *error. */
+    static PyObject *greenroom_send_in(PyObject *context, PyObject *generator, PyObject *value,
+                                       int *returned, PyObject **error)
+    {
+        PyObject *result = NULL, *type, *raised, *traceback;
+        PySendResult sent = PYGEN_ERROR;
+        if (PyContext_Enter(context) == 0) {
+            sent = PyIter_Send(generator, value, &result);
+            if (PyContext_Exit(context) < 0)
+                Py_CLEAR(result);
+        }
+        *returned = sent == PYGEN_RETURN;
+        if (result != NULL)
+            return result;
+        PyErr_Fetch(&type, &raised, &traceback);
+        PyErr_NormalizeException(&type, &raised, &traceback);
+        if (traceback != NULL)
+            PyException_SetTraceback(raised, traceback);
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        Py_XDECREF(*error);
+        *error = raised;
+        *returned = 1;
+        Py_RETURN_NONE;
+    }
+
     static PyObject *greenroom_function_name(PyObject *fn)
     {
         PyObject *name = ((PyFunctionObject *)fn)->func_name;
@@ -68,12 +95,17 @@ cdef extern from *:
     PyObject *greenroom_thread_scheduler
     double greenroom_monotonic() noexcept
     object greenroom_call_in(object context, object fn, object args, PyObject **error)
+    object greenroom_send_in(object context, object generator, object value, int *returned,
+                             PyObject **error)
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
     void PyObject_GC_UnTrack(void *thing)
     void PyObject_GC_Track(void *thing)
     bint PyObject_GC_IsTracked(object thing)
     bint PyFunction_Check(object thing)
+    bint PyMethod_Check(object thing)
+    PyObject *PyMethod_GET_FUNCTION(object method)
+    PyObject *PyMethod_GET_SELF(object method)
     object greenroom_function_name(object fn)
 
 
@@ -81,6 +113,7 @@ PyGreenlet_Import()
 
 # SAFETY: owned; set and taken under the GIL, with nothing run in between.
 cdef PyObject *raised = NULL
+cdef int returned = 0
 
 
 cdef object current_greenlet():
@@ -107,6 +140,39 @@ cdef object copy_context():
 cdef object call_in_context(object context, object fn, object args):
     """Return fn(*args), called in context. What it raises is left for take_error()."""
     return greenroom_call_in(context, fn, args, &raised)
+
+
+cdef object send_in_context(object context, object generator, object value):
+    """Return what generator.send(value) yields, or at its end returns: has_returned() tells.
+
+    What it raises is left for take_error(), and counts as its end.
+    """
+    return greenroom_send_in(context, generator, value, &returned, &raised)
+
+
+cdef object throw_in_context(object context, object generator, object error):
+    """As send_in_context(), with generator.throw(error)."""
+    global raised, returned
+    result = failure = None
+    cdef bint ended = True
+    try:
+        result = context.run(generator.throw, error)
+        ended = False
+    except StopIteration as stop:
+        result = stop.value
+    except BaseException as found:
+        failure = found
+    returned = ended
+    if failure is not None:
+        Py_INCREF(failure)
+        Py_XDECREF(raised)
+        raised = <PyObject *>failure
+    return result
+
+
+cdef bint has_returned() noexcept:
+    """Tell whether the generator of the send_in_context() before has come to its end."""
+    return returned
 
 
 cdef object take_error():
@@ -141,6 +207,20 @@ cdef object name_of(object fn):
         return str(fn.__name__)
     except BaseException:
         return type(fn).__name__
+
+
+cdef object function_of(object thing):
+    """Return the function of a bound method; of anything else its type."""
+    if PyMethod_Check(thing):
+        return <object>PyMethod_GET_FUNCTION(thing)
+    return type(thing)
+
+
+cdef object owner_of(object thing):
+    """Return the object that a bound method is bound to; of anything else the thing itself."""
+    if PyMethod_Check(thing):
+        return <object>PyMethod_GET_SELF(thing)
+    return thing
 
 
 # --- one scheduler a thread -------------------------------------------------------------------

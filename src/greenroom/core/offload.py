@@ -23,8 +23,10 @@ from _weakref import ref
 
 from greenroom import _config, _originals
 from greenroom.core import scheduler as _scheduler
+from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
+from greenroom.errors import Cancelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +38,12 @@ class Job:
     """One call, and the task that waits for it, unless it has given up.
 
     A task that is killed leaves. A call that has not begun is then taken back; one that has goes
-    on, and counts as something that may still wake others until it ends. list.pop() is atomic, so
-    of two who pop one comes first.
+    on, and counts as something that may still wake others until it ends; if it must_end, the task
+    waits for that. list.pop() is atomic, so of two who pop one comes first.
 
     scheduler   of the task that waits
+    must_end    a task that is cancelled does not leave a call that has begun
+    left        a task has left, or waits for the end of, a call that has begun
     unclaimed   popped by the thread that makes the call, or by the task that takes it back
     partings    popped by the task that leaves and by the thread that has finished
     """
@@ -48,6 +52,8 @@ class Job:
         "args",
         "error",
         "fn",
+        "left",
+        "must_end",
         "partings",
         "result",
         "scheduler",
@@ -67,7 +73,8 @@ class Job:
         self.scheduler: _scheduler.Scheduler | None = None
         self.unclaimed = [True]
         self.partings = ["second", "first"]
-        self.taken_back = False
+        self.taken_back = self.must_end = False
+        self.left = False
 
     @property
     def wait_reason(self) -> str:
@@ -90,9 +97,23 @@ class Job:
         return self.partings.pop() == "second"
 
     def uncount(self) -> None:
-        """In the task's thread: the call that nobody waits for has ended."""
+        """In the scheduler's thread: the call that the task was to leave has ended."""
         assert self.scheduler is not None
         self.scheduler.external -= 1
+        self.left = False
+        _scheduler.wake_first(self.waiter)
+
+    def wait_for_end(self) -> None:
+        """Wait until uncount(), whatever happens to the task."""
+        assert self.scheduler is not None
+        task = self.scheduler.current
+        shield = Scope(FOREVER, True)
+        task.push_scope(shield)
+        try:
+            while self.left:
+                self.scheduler.park(self.waiter, self, FOREVER)
+        finally:
+            task.pop_scope(shield)
 
 
 def _end() -> None:
@@ -143,6 +164,7 @@ class Offload:
         # bound there may be more entries than such threads; then there are no more to start anyway.
         self._free: deque[None] = deque()
         self._running: set[object] = set()
+        self._closing = False
 
     def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call fn(*args) in a real thread and return what it returns.
@@ -166,12 +188,22 @@ class Offload:
         scheduler.external += 1
         try:
             self._jobs.put(job)
+            if job.fn is _end and not self._threads:
+                self._answer_enders()
             scheduler.wait()
-        except BaseException:
-            if job.take_back() or job.part():
+        except BaseException as error:
+            if job.take_back():
                 scheduler.external -= 1
-            raise
-        scheduler.external -= 1
+                raise
+            job.left = True  # before part(): after it the call's end is on its way
+            if job.part():
+                job.left = False
+                scheduler.external -= 1
+            if not (job.must_end and isinstance(error, Cancelled)):
+                raise
+            job.wait_for_end()  # the next wait of the task raises again
+        else:
+            scheduler.external -= 1
         if job.error is not None:
             raise job.error
         return job.result
@@ -207,10 +239,12 @@ class Offload:
                 self._free.append(None)
                 continue
             self._running.add(key)
+            _locals.job = job
             try:
                 job.result = job.fn(*job.args)
             except BaseException as error:
                 job.error = error
+            _locals.job = None
             self._running.discard(key)
             self._free.append(None)
             if job.part():
@@ -226,6 +260,21 @@ class Offload:
         _scheduler.add_pool_threads(-1)
         self._threads.discard(key)
         if job is not None:
+            _scheduler.wake_first(job.waiter)
+        if self._closing and not self._threads:
+            self._answer_enders()
+
+    def _answer_enders(self) -> None:
+        """No thread is left to take what end_threads() still asks for: by two tasks, or twice.
+
+        Whoever asks looks for threads after asking, and a thread that ends counts itself out before
+        it looks here: so one of the two sees the other.
+        """
+        while True:
+            try:
+                job: Job = self._jobs.get(False)
+            except _originals.Empty:
+                return
             _scheduler.wake_first(job.waiter)
 
     def _next_job(self) -> Job | None:
@@ -244,9 +293,10 @@ class Offload:
     def end_threads(self) -> None:
         """Let the threads finish what they were given, and wait until all have ended.
 
-        Nothing more may be asked of them.
+        Nothing more may be asked of them. One that was cut short may be called again.
         """
-        for _ in range(len(self._threads)):
+        self._closing = True
+        while self._threads:
             self.run(Job(_end, (), "close"))
 
     def dismiss_threads(self) -> None:
@@ -258,6 +308,12 @@ class Offload:
     def busy(self) -> int:
         """How many threads are inside a call."""
         return len(self._running)
+
+    @property
+    def queued(self) -> int:
+        """How many calls no thread has begun; some may have been given up."""
+        size: int = self._jobs.qsize()
+        return size
 
     @property
     def threads(self) -> int:
@@ -316,6 +372,12 @@ def _with_mask(mask: Iterable[int], fn: Callable[..., Any], args: tuple[Any, ...
         return fn(*args)
     finally:
         _sigmask(_originals.signal.SIG_SETMASK, before)
+
+
+def asking_scheduler() -> _scheduler.Scheduler | None:
+    """Return the scheduler whose task asked for the call that this real thread makes, or None."""
+    job: Job | None = getattr(_locals, "job", None)
+    return None if job is None else job.scheduler
 
 
 def pool_threads() -> int:

@@ -36,6 +36,8 @@ def describe(reason: object) -> str:
         return "nothing that is named"
     if isinstance(reason, str):
         return reason
+    if isinstance(reason, list):  # the operations of a select
+        return "one of " + ", ".join(describe(case.reason()) for case in reason)
     text = getattr(reason, "wait_reason", None)
     if isinstance(text, str):
         return text
@@ -48,7 +50,9 @@ def describe(reason: object) -> str:
 def frame_of(task: Any) -> FrameType | None:
     """Return the innermost frame of a suspended or the running task, None for one never run."""
     if task.greenlet is None:
-        return None
+        if task.stepper is None or task.state_name == "new":
+            return None
+        return task.stepper.frame()  # type: ignore[no-any-return]
     frame: FrameType | None = task.greenlet.gr_frame
     if frame is None and task.greenlet is greenlet.getcurrent():
         frame = sys._getframe(1)

@@ -17,7 +17,7 @@ The traps between a user's code and the scheduler:
   enlist, wait the two halves of a park: stand in a queue; then let others run until woken
   park         both at once
   unpark       make a parked task ready, once; from any thread
-  interrupt    make a task look at its scopes again: it was killed or cancelled
+  interrupt    make a task look at its scopes again: it was killed, or a scope was changed
   throw        raise an error in the wait of a task, or in its next one
   wait_fd      park until an fd is ready
   sleep_until  park until a deadline
@@ -47,7 +47,7 @@ from greenroom.core import task as _task
 from greenroom.core.atomic import atomic
 from greenroom.core.poller import FdState, Poller
 from greenroom.core.scope import Scope
-from greenroom.core.task import Task, new_task
+from greenroom.core.task import Face, Stepper, Task, new_task
 from greenroom.core.timers import FOREVER, Timed, TimerHeap
 from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.core.wakeup import WakeUp
@@ -122,6 +122,7 @@ class Scheduler:
     main      the code that was running when the scheduler was made
     ready     tasks whose turn will come: NEW and RUNNABLE ones
     clock     None, or a stand-in for the time (testing.VirtualClock)
+    time      what now() was at the last look at timers and I/O: to ask at each wait is too dear
     idle      carriers (greenlets) without a task, the last used last: its memory is still warm
     newest    the head of the list of all tasks alive, linked by task.older and task.newer. It keeps
               every parked task alive: a suspended greenlet that the garbage collector finds would
@@ -133,8 +134,10 @@ class Scheduler:
     budget    I/O operations that may still succeed at once before the task must let others run
     io_waits  tasks parked on an fd
     external  waits that another thread will end (offloaded calls)
+    loops     callers of run_forever(): any thread or signal may have something for them to do
     live      tasks spawned and not yet ended
     in_run    main is inside run()
+    face      what the thread looks like now: the face of the task that runs, None for most
     main_owner what tells main as an owner of locks: the thread's number, or after a fork the task
     """
 
@@ -145,6 +148,7 @@ class Scheduler:
     poller: Poller
     wakeup: WakeUp
     clock: Any
+    time: float
     hub: Any
     idle: list[Any]
     newest: Task | None
@@ -155,6 +159,7 @@ class Scheduler:
     budget: int
     io_waits: int
     external: int
+    loops: int
     spawned: int
     live: int
     thread: int
@@ -162,6 +167,7 @@ class Scheduler:
     scratch: Any
     interrupted: bool
     in_run: bool
+    face: Face | None
     main_owner: object
 
     def __init__(self) -> None:
@@ -170,16 +176,18 @@ class Scheduler:
         self.wakeup = WakeUp()
         self.poller = Backend(self.wakeup.fd)
         self.clock = None
+        self.time = native.monotonic()
         self.idle = []
         self.newest = None
         self.inbox = deque()
         self.sleeping = self.in_poll = self.interrupted = self.in_run = False
         self.ticks = POLL_INTERVAL
         self.budget = IO_BUDGET
-        self.io_waits = self.external = self.spawned = self.live = 0
+        self.io_waits = self.external = self.loops = self.spawned = self.live = 0
         self.thread = _originals.get_ident()
         self.debug = _config.DEBUG
         self.scratch = None
+        self.face = None
         # The context of main is the thread's own; the copy here is never entered.
         self.main = new_task(self, None, (), "main", None)
         native.track(self.main.context)
@@ -242,13 +250,28 @@ class Scheduler:
         task = new_task(self, fn, args, fn if name is None else name, context)
         if name is None:
             task.number = self.spawned
+        self.link(task)
+        self.ready.append(task)
+        return task
+
+    def link(self, task: Task) -> None:
+        """Count task among those alive, and keep it so."""
         self.live += 1
         task.older = self.newest
         if task.older is not None:
             task.older.newer = task
         self.newest = task
-        self.ready.append(task)
-        return task
+
+    def unlink(self, task: Task) -> None:
+        """Forget task: it has ended, or somebody else keeps it."""
+        self.live -= 1
+        if task.newer is None:
+            self.newest = task.older
+        else:
+            task.newer.older = task.older
+        if task.older is not None:
+            task.older.newer = task.newer
+        task.older = task.newer = None
 
     def enlist(self, queue: WaitQueue | None, reason: object, deadline: float) -> None:
         """Stand in queue: the first half of a park. Only wait() may follow.
@@ -262,9 +285,10 @@ class Scheduler:
                 "(a callback, a finalizer or a signal handler); spawn a task for it"
             )
         if task.attention:
+            task.own_deadline = deadline
             deadline = self.before_wait(task, deadline)
-        task.timed_out = False
         task.reason = reason
+        task.since = self.time
         task.state = _task.PARKED
         if queue is not None:
             queue.append(task)
@@ -279,6 +303,10 @@ class Scheduler:
         """
         task = self.current
         self.switch_out(task)
+        return self.end_wait(task)
+
+    def end_wait(self, task: Task) -> bool:
+        """Say how the wait of task, which has its turn again, has ended: see wait()."""
         task.reason = None
         if task.waits_io:
             task.waits_io = False
@@ -286,12 +314,22 @@ class Scheduler:
         if task.error is not None:
             error = task.error
             task.error = None
+            task.timed_out = False
             raise error
         if task.timed_out:
+            task.timed_out = False
             if task.attention:
                 self.before_wait(task, FOREVER)
             return False
         return True
+
+    def spawn_stepper(
+        self, thing: Any, stepper: Stepper, name: str | None, context: Context | None
+    ) -> Task:
+        """Make a task without a stack: stepper runs thing, which gives the task its name."""
+        task = self.spawn(thing, (), name, context)
+        task.stepper = stepper
+        return task
 
     def park(self, queue: WaitQueue | None, reason: object, deadline: float) -> bool:
         """Wait in queue until woken (True) or until deadline (False)."""
@@ -353,9 +391,33 @@ class Scheduler:
                 self.yield_now()
 
     def interrupt(self, task: Task) -> None:
-        """Let a task whose scope or kill flag changed look at it: wake it if it waits."""
-        if not shielded(task):
+        """Let a task look again if it waits: it was killed, or one of its scopes changed.
+
+        Callable from any thread, after the change.
+        """
+        if task.state != _task.PARKED and (task.state != _task.NEW or task.face is None):
+            return
+        if not native.is_thread_scheduler(self):
+            self.post((self.interrupt, (task,)))
+            return
+        if task.state == _task.NEW:
             expire(task)
+            return
+        deadline = self.nearest_deadline(task, task.own_deadline)
+        if deadline < 0.0:
+            expire(task)
+        elif deadline == FOREVER:
+            self.timers.cancel(task)
+        elif deadline != task.deadline:
+            self.timers.set(task, deadline)
+
+    def keep_interruption(self, task: Task) -> None:
+        """Let what has woken task be raised, though its scopes are about to change before it runs.
+
+        Else its wait, which is over, would return as if its own deadline had come.
+        """
+        if task.state == _task.RUNNABLE and task.timed_out and task.error is None:
+            task.error = self.interruption(task)
 
     def throw(self, task: Task, error: BaseException) -> None:
         """Raise error in the wait the task is in, or else in its next one outside a shield."""
@@ -386,39 +448,76 @@ class Scheduler:
 
     def before_wait(self, task: Task, deadline: float) -> float:
         """Raise what interrupts task, or return the nearest of deadline and its scopes' ones."""
-        outermost = None
+        deadline = self.nearest_deadline(task, deadline)
+        if deadline < 0.0:
+            error = self.interruption(task)
+            if error is not None:
+                raise error
+        return deadline
+
+    def nearest_deadline(self, task: Task, deadline: float) -> float:
+        """Return the nearest of deadline and the deadlines of task's scopes; -1.0: interrupted."""
         now = -1.0
+        over = False
         scope = task.scope
         while scope is not None:
             if scope.cancelled:
-                outermost = scope
-            elif scope.deadline != FOREVER:
+                over = True
+            elif scope.ends != FOREVER:
                 if now < 0.0:
                     now = self.now()
-                if scope.deadline <= now:
-                    outermost = scope
-                elif scope.deadline < deadline:
-                    deadline = scope.deadline
-            if scope.shield:
-                break
+                if scope.ends <= now:
+                    over = True
+                elif scope.ends < deadline:
+                    deadline = scope.ends
+            if scope.shields:
+                return -1.0 if over else deadline
+            scope = scope.parent
+        if over or task.killed or task.pending is not None:
+            return -1.0
+        return deadline
+
+    def interruption(self, task: Task) -> BaseException | None:
+        """Return what a wait of task is to raise: for the outermost reason; None if there is none.
+
+        A pending error is taken: it is raised once.
+        """
+        scope = task.scope
+        while scope is not None and not scope.shields:
             scope = scope.parent
         if scope is None:  # no shield keeps off what comes from outside
             if task.pending is not None:
                 pending = task.pending
                 task.pending = None
                 task.attention = task.killed or task.scope is not None
-                raise pending
+                return pending
             if task.killed:
-                raise Cancelled(f"{task.name} was killed")
-        if outermost is not None:
-            raise outermost.make_error(task)
-        return deadline
+                return Cancelled(f"{task.name} was killed")
+        outermost = self.outermost_over(task)
+        if outermost is None:
+            return None
+        error: BaseException = outermost.make_error(task)
+        return error
+
+    def outermost_over(self, task: Task) -> Scope | None:
+        """Return the outermost scope, up to the first shield, that is cancelled or past its end."""
+        outermost = None
+        scope = task.scope
+        while scope is not None:
+            if scope.cancelled or scope.ends <= self.now():
+                outermost = scope
+            if scope.shields:
+                break
+            scope = scope.parent
+        return outermost
 
     # --- the loop
 
     def switch_out(self, task: Task) -> None:
         """Run others until task, which is ready or parked, has its turn again."""
         task.greenlet = native.current_greenlet()
+        if task.face is not None:
+            task.face.suspend(task)
         if self.debug:
             self.check()
         self.next_task()
@@ -433,6 +532,8 @@ class Scheduler:
                 # was this one, or somebody called switch() on it. Send it back.
                 native.switch(self.current.greenlet)
         self.budget = IO_BUDGET
+        if task.face is not None:
+            task.face.resume(task)
         if task.pending is not None and task is self.main:
             self.interrupt_again(task)
 
@@ -458,6 +559,16 @@ class Scheduler:
         while self.ticks < 0 or self.ready.head is None:
             self.poll()
         self.current = self.ready.popleft()  # type: ignore[assignment]
+        if self.current.face is not self.face:
+            self.change_face()
+
+    def change_face(self) -> None:
+        """Put on the face of the current task."""
+        if self.face is not None:
+            self.face.take_off()
+        self.face = self.current.face
+        if self.face is not None:
+            self.face.put_on()
 
     def poll(self) -> None:
         """Make ready what came due: messages, timers, I/O. Waits if that leaves nothing ready."""
@@ -467,8 +578,9 @@ class Scheduler:
             if self.inbox:
                 self.take_messages()
             deadline = FOREVER
+            self.time = self.now()
             if self.timers.heap:
-                self.fire_timers(self.now())
+                self.fire_timers(self.time)
                 deadline = self.timers.next_deadline()
             if self.ready.head is None:
                 self.idle_poll(deadline)
@@ -503,13 +615,14 @@ class Scheduler:
             timeout = self.clock.idle(deadline, self.external)
         signalled = self.poller.poll(timeout)
         self.sleeping = False
+        self.time = self.now()
         self.take_woken()
         if self.poller.wake_seen:
             self.poller.wake_seen = False
             signalled = native.drain(self.poller.wake_fd) or signalled
         if signalled:
             self.spawn(run_signal_handlers, (self,), "signal-handlers")
-        elif self.clock is not None and deadline != FOREVER and not self.inbox:
+        elif self.clock is not None and deadline != FOREVER and not (self.inbox or self.external):
             self.clock.passed(deadline, self.ready.head is None)
 
     def fire_timers(self, now: float) -> None:
@@ -520,6 +633,8 @@ class Scheduler:
                 return
             if isinstance(timed, Task):
                 expire(timed)
+            else:
+                timed.expired()
 
     def take_woken(self) -> None:
         """Make ready the tasks that the poller took from their fds."""
@@ -527,7 +642,7 @@ class Scheduler:
             waiter = self.poller.woken.popleft()
             if waiter is None:
                 return
-            unpark(waiter)
+            wake(waiter)
 
     def take_messages(self) -> None:
         """Do what other threads asked for."""
@@ -550,6 +665,12 @@ class Scheduler:
         outcome = native.call_in_context(task.context, task.fn, task.args)
         self.settle(task, outcome, native.take_error())
 
+    def run_step(self, task: Task) -> None:
+        """Let a task without a stack run up to its next wait."""
+        stepper = task.stepper  # held here: the step may be its last
+        stepper.step(task)
+        task.greenlet = None
+
     def settle(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
         """End a task whose function has returned or raised."""
         if failure is not None:
@@ -563,13 +684,24 @@ class Scheduler:
         task = self.current
         self.finish(task, None, TaskKilled(f"{task.name} was killed before it ran"))
 
+    def finish_between_steps(self, task: Task) -> None:
+        """End a task that was killed, is not linked, and has a step that has just ended."""
+        self.end(task, None, TaskKilled(f"{task.name} was killed"))
+
     def judge(self, task: Task, error: BaseException) -> BaseException:
         """Decide what the error means that ended task; log it if nobody will ask for it."""
         task.push_scope(Scope(FOREVER, True))  # a log handler may wait, even of a killed task
-        if isinstance(error, Cancelled) and task.killed:
-            killed = TaskKilled(f"{task.name} was killed")
-            killed.__cause__ = error
-            return killed
+        if isinstance(error, Cancelled):
+            why = "was killed"
+            if task.home is not None and error.scope is task.home:
+                task.killed = True
+                why = "was cancelled with its group"
+            if task.killed:
+                killed = TaskKilled(f"{task.name} {why}")
+                killed.__cause__ = error
+                return killed
+        if task.home is not None:
+            return error  # its group raises it
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.throw(self.main, error)
         elif not task.observed:
@@ -581,11 +713,17 @@ class Scheduler:
 
     def finish(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
         """Settle a task and wake those who wait for it. Foreign code comes last, and guarded."""
+        self.unlink(task)
+        self.end(task, outcome, failure)
+
+    def end(self, task: Task, outcome: Any, failure: BaseException | None) -> None:
+        """finish() for a task that is not linked."""
         task.value = outcome
         task.error = failure
         self.wake_joiners(task)
         native.track(task.context)  # its deallocator expects that
         task.fn = task.context = task.greenlet = task.scope = task.pending = None
+        task.stepper = task.face = None
         task.args = None
         if task.number:  # the label is fn: do not keep alive what it is bound to
             task.label = native.name_of(task.label)
@@ -593,26 +731,22 @@ class Scheduler:
             native.track(task)  # from now on it may be part of a cycle
         if task.index >= 0:
             self.timers.remove(task)
-        self.live -= 1
-        if task.newer is None:
-            self.newest = task.older
-        else:
-            task.newer.older = task.older
-        if task.older is not None:
-            task.older.newer = task.newer
-        task.older = task.newer = None
         if task.locals is not None or task.callbacks is not None:
             callbacks = (task.locals or []) + (task.callbacks or [])
             task.locals = task.callbacks = None
             for fn in callbacks:
                 task.call_back(fn)
+        if task.home is not None:
+            home = task.home
+            task.home = None
+            home.task_ended(task)
 
     def wake_joiners(self, task: Task) -> None:
         """Make task DONE and wake who waits for that: one step, as Task._done_or_enlist() is."""
         task.state = _task.DONE
         if task.joiners is not None:
             while (waiter := task.joiners.popleft()) is not None:
-                unpark(waiter)
+                wake(waiter)
 
     # --- looking at it
 
@@ -647,7 +781,9 @@ class Scheduler:
 
     def is_deadlock(self) -> bool:
         """Tell whether nothing outside could wake anyone: no other thread, no signal handler."""
-        if self.inbox or _originals.thread_count() > _pool_threads or len(_schedulers) > 1:
+        if self.inbox or self.loops or len(_schedulers) > 1:
+            return False
+        if _originals.thread_count() > _pool_threads:
             return False
         signal = _originals.signal
         for number in signal.valid_signals():
@@ -685,6 +821,12 @@ class Scheduler:
             queue = task.queue
             if queue is not None:
                 assert task in queue.waiters(), f"{task!r} is not in the queue it names"
+            case = task.cases
+            assert case is None or task.state == _task.PARKED, f"{task!r} waits and does not"
+            while case is not None:
+                assert case.task is task, f"{case!r} does not stand for {task!r}"
+                assert case.queue is None or case in case.queue.waiters(), f"{case!r} is lost"
+                case = case.sibling
             if task.state == _task.PARKED:
                 assert task not in ready, f"{task!r} is parked and ready"
         for place, timed in enumerate(self.timers.heap):
@@ -744,7 +886,7 @@ class Scheduler:
         task.scheduler = self
         if task.index >= 0:  # a deadline that no longer counts: timers are lazy
             old.timers.remove(task)
-        task.pending = None
+        task.pending = task.face = None
         task.killed = False
         task.attention = task.scope is not None
         native.track(task)
@@ -758,6 +900,7 @@ class Scheduler:
             if task is not survivor and task.state != _task.DONE:
                 if task.queue is not None:
                     task.queue.remove(task)
+                withdraw(task)
                 task.state = _task.DONE
 
 
@@ -787,12 +930,14 @@ def carrier_main() -> None:
     scheduler = get()
     me = native.current_greenlet()
     while True:
-        if scheduler.current.state != _task.NEW:
+        if scheduler.current.greenlet is not None:
             # A raw greenlet of the user's has ended, and its parent was this carrier's last task.
             native.switch(scheduler.current.greenlet)
             continue
         scheduler.current.greenlet = me
-        if scheduler.current.killed:
+        if scheduler.current.stepper is not None:
+            scheduler.run_step(scheduler.current)
+        elif scheduler.current.killed:
             scheduler.finish_unrun()
         else:
             scheduler.run_task(scheduler.current)
@@ -811,7 +956,7 @@ def shielded(task: Task) -> bool:
     while scope is not None:
         if scope.cancelled:
             return False
-        if scope.shield:
+        if scope.shields:
             return True
         scope = scope.parent
     return False
@@ -849,12 +994,77 @@ def unpark(task: Task) -> bool:
     task.state = _task.RUNNABLE
     if task.queue is not None:
         task.queue.remove(task)
+    elif task.cases is not None:
+        withdraw(task)
     task.deadline = FOREVER
     owner = task.scheduler
     if native.is_thread_scheduler(owner):
         owner.ready.append(task)
     else:
         owner.post(task)
+    return True
+
+
+def withdraw(task: Task) -> None:
+    """Take the operations of which task waited for one out of their queues."""
+    case = task.cases
+    task.cases = None
+    while case is not None:
+        if case.queue is not None:
+            case.queue.remove(case)
+        case.task = None
+        following = case.sibling
+        case.sibling = None
+        case = following
+
+
+def claim(waiter: Waiter) -> Task | None:
+    """The first half of wake(), for who must run foreign code before the second, deliver().
+
+    The first of a queue: it leaves it, so that nobody else can wake it, and its task does not run
+    yet. Returns the task, None: it has none but a listener.
+    """
+    if isinstance(waiter, Task):
+        task = waiter
+    else:
+        case: Any = waiter
+        task = case.task
+        if task is None:
+            case.queue.remove(case)
+            return None
+        task.value = case
+    task.state = _task.RUNNABLE
+    if task.queue is not None:
+        task.queue.remove(task)
+    withdraw(task)
+    task.deadline = FOREVER
+    return task
+
+
+def deliver(waiter: Waiter, task: Task | None, error: BaseException | None) -> None:
+    """Make a claimed waiter's task ready; its wait raises error, if that is one."""
+    if task is None:
+        if error is not None:
+            waiter.failed(error)
+        else:
+            waiter.woken()
+        return
+    task.error = error
+    owner = task.scheduler
+    if native.is_thread_scheduler(owner):
+        owner.ready.append(task)
+    else:
+        owner.post(task)
+
+
+def wake(waiter: Waiter) -> bool:
+    """Make ready whoever waits as waiter: a task, or one with several operations.
+
+    Returns False, and does nothing, if that is a task which is not parked (any more).
+    """
+    if isinstance(waiter, Task):
+        return unpark(waiter)
+    waiter.woken()
     return True
 
 
@@ -865,6 +1075,8 @@ def fail(waiter: Waiter, error: BaseException) -> None:
         if task.state == _task.PARKED:
             task.error = error
             unpark(task)
+    else:
+        waiter.failed(error)
 
 
 def expire(waiter: Timed) -> None:
@@ -874,6 +1086,8 @@ def expire(waiter: Timed) -> None:
         if task.state == _task.PARKED:
             task.timed_out = True
             unpark(task)
+        elif task.state == _task.NEW and task.face is not None:
+            task.face.look(task)
 
 
 def current_owner() -> object:
@@ -889,14 +1103,20 @@ def current_owner() -> object:
     return scheduler.current
 
 
+def current_face() -> Face | None:
+    """Return the face of the running task, None for most and outside any."""
+    scheduler = native.thread_scheduler()
+    return None if scheduler is None else scheduler.current.face
+
+
 def wake_first(queue: WaitQueue) -> bool:
     """Make the first task of queue ready. Returns False if there is none."""
     if queue is None:
         raise TypeError("cannot wake anyone in None: was __init__ of the base class called?")
-    task = queue.head
-    if task is None:
+    waiter = queue.head
+    if waiter is None:
         return False
-    unpark(task)
+    wake(waiter)
     return True
 
 
@@ -951,6 +1171,16 @@ def thread_of(ident: int) -> int:
             if id(task) == ident:
                 return scheduler.thread
     return ident
+
+
+def is_here(scheduler: Scheduler) -> bool:
+    """Tell whether scheduler is that of the calling OS thread."""
+    return native.is_thread_scheduler(scheduler)
+
+
+def in_use(scheduler: Scheduler) -> bool:
+    """Tell whether the thread of scheduler, of this process, has not ended."""
+    return scheduler in _schedulers
 
 
 def add_pool_threads(count: int) -> None:
@@ -1100,5 +1330,5 @@ def end_forked_child(task: Task) -> None:
     os._exit(status)
 
 
-atomic(globals(), "unpark", "fail", "expire", "wake_first")
+atomic(globals(), "unpark", "withdraw", "claim", "wake", "fail", "expire", "wake_first")
 atomic(Scheduler, "enlist", "interrupt", "throw", "wake_joiners")

@@ -1,6 +1,7 @@
 cdef class Scope:
     cdef public Scope parent
-    cdef public double deadline
+    cdef public double ends
     cdef public bint cancelled
-    cdef public bint shield
+    cdef public bint shields
     cpdef object make_error(self, object task)
+    cpdef task_ended(self, object task)

@@ -5,6 +5,9 @@ looks from the innermost outwards, up to the first shield, for scopes that are c
 their deadline; the outermost of them raises. That makes cancelling level-triggered: every further
 wait raises again, whatever the code between does with the exception. It also makes entering a
 scope cheap: no timer is started, a wait simply ends at the nearest deadline of all.
+
+Who changes a scope from outside (cancels it, moves its deadline) calls Scheduler.interrupt() for
+the task in it, which looks again if it is parked.
 """
 
 from __future__ import annotations
@@ -17,25 +20,28 @@ if TYPE_CHECKING:
 
 
 class Scope:
-    """What `timeout()` and its relatives are made of.
+    """What `CancelScope`, `timeout()`, groups and shields are made of.
 
     parent     the scope around it, None for the outermost
-    deadline   absolute seconds on the scheduler's clock, FOREVER for none
+    ends       its deadline: absolute seconds on the scheduler's clock, FOREVER for none
     cancelled  every wait inside raises
-    shield     what is outside cannot interrupt waits inside
+    shields    what is outside cannot interrupt waits inside
     """
 
     parent: Scope | None
-    deadline: float
+    ends: float
     cancelled: bool
-    shield: bool
+    shields: bool
 
-    def __init__(self, deadline: float = FOREVER, shield: bool = False) -> None:
+    def __init__(self, ends: float = FOREVER, shields: bool = False) -> None:
         self.parent = None
-        self.deadline = deadline
+        self.ends = ends
         self.cancelled = False
-        self.shield = shield
+        self.shields = shields
 
     def make_error(self, task: Any) -> BaseException:
         """Return what a wait of task inside this scope raises now that it is over."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it raises")
+
+    def task_ended(self, task: Any) -> None:
+        """Called when a task that has this scope as its home is DONE. It must not wait."""

@@ -43,7 +43,9 @@ class SelectorPoller(Poller):
     def arm(self, state: FdState, write: bool, level: bool) -> None:
         wanted = state.interest | (WRITE if write else READ)
         if wanted == state.interest and state.registered:
-            return
+            if self.watches(state):
+                return
+            state.registered = False  # closed behind our back, and the number given out again
         try:
             if not state.registered:
                 self._forget_number(state.fd)

@@ -3,12 +3,31 @@ cimport cython
 from greenroom.core cimport native
 from greenroom.core.scope cimport Scope
 from greenroom.core.timers cimport Timed
-from greenroom.core.waitqueue cimport Waiter, WaitQueue
+from greenroom.core.waitqueue cimport Case, Waiter, WaitQueue
 
 
 cdef int NEW, RUNNABLE, PARKED, DONE
 cdef double FOREVER
 cdef bint COMPILED
+
+
+cdef class Task(Waiter)
+
+
+cdef class Stepper:
+    cpdef step(self, Task task)
+
+
+cdef class Face:
+    cdef public object ident
+
+    cpdef put_on(self)
+    cpdef take_off(self)
+    cpdef suspend(self, Task task)
+    cpdef resume(self, Task task)
+    cpdef look(self, Task task)
+    cpdef bint ended_by(self, Task task, object scope, object error) except -1
+    cpdef bint passes(self, object error) except -1
 
 
 @cython.final
@@ -20,7 +39,6 @@ cdef class Task(Waiter):
     cdef readonly object context
     cdef readonly object greenlet
     cdef readonly object reason
-    cdef public object value
     cdef public object error
     cdef public object pending
     cdef bint timed_out
@@ -29,6 +47,12 @@ cdef class Task(Waiter):
     cdef public bint killed
     cdef public bint observed
     cdef public Scope scope
+    cdef public Scope home
+    cdef double own_deadline
+    cdef readonly double since
+    cdef readonly Stepper stepper
+    cdef readonly Face face
+    cdef Case cases
     cdef Task older
     cdef Task newer
     cdef WaitQueue joiners
@@ -38,6 +62,7 @@ cdef class Task(Waiter):
     cdef readonly long long number
     cdef object __weakref__
 
+    cpdef bint add_joiner(self, Waiter waiter)
     cpdef push_scope(self, Scope scope)
     @cython.locals(inner=Scope)
     cpdef pop_scope(self, Scope scope)

@@ -14,12 +14,12 @@ from greenroom.core import hooks, native, report
 from greenroom.core.atomic import atomic
 from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
-from greenroom.core.waitqueue import Waiter, WaitQueue
+from greenroom.core.waitqueue import Case, Waiter, WaitQueue
 from greenroom.errors import TaskKilled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Any
 
 # The states. A task goes NEW -> RUNNABLE <-> PARKED ... -> DONE.
@@ -43,20 +43,83 @@ _NONE: tuple[str, ...] = (
     "error",
     "pending",
     "scope",
+    "home",
+    "stepper",
+    "face",
+    "cases",
 )
 _NONE += ("older", "newer", "joiners", "callbacks", "locals")
+
+
+class Stepper:
+    """Runs a task that has no stack of its own: a generator, a coroutine."""
+
+    def step(self, task: Any) -> None:
+        """Run task, the current one, up to its next wait or its end. Called on a carrier.
+
+        Returns with the task ready, parked or done. It may call code that parks; the carrier is
+        then the task's until that goes on.
+        """
+        raise NotImplementedError
+
+    def frame(self) -> Any:
+        """Return the innermost frame at which the task waits, or None."""
+        return None
+
+
+class Face:
+    """What a thread must look like while some tasks run, and not while others do.
+
+    The scheduler puts it on when a task with another face is to run (Task.face).
+
+    ident   what threading.get_ident() is for these tasks, which are to look like one thread
+    """
+
+    ident: int
+
+    def put_on(self) -> None:
+        """A task with this face will run next."""
+        raise NotImplementedError
+
+    def take_off(self) -> None:
+        """A task with another face, or none, will run next."""
+        raise NotImplementedError
+
+    def suspend(self, task: Any) -> None:
+        """task is about to wait in the middle of a step."""
+
+    def resume(self, task: Any) -> None:
+        """task goes on after that."""
+
+    def look(self, task: Any) -> None:
+        """The scopes of task, which is between two steps, have changed, or one's time is over."""
+
+    def ended_by(self, task: Any, scope: Any, error: Any) -> bool:
+        """task leaves scope: tell whether error is what it was ended with, between two steps."""
+        return False
+
+    def passes(self, error: Any) -> bool:
+        """Tell whether error is a cancellation of these tasks' own kind, to be let through."""
+        return False
 
 
 class Task(Waiter):
     """A green thread. Made by spawn(), never directly.
 
     scheduler  the scheduler of the OS thread it lives in, for good
-    greenlet   the greenlet that parked last: the carrier, or a raw one of the user's; None if NEW
+    greenlet   the greenlet that parked last: the carrier, or a raw one of the user's; None if it
+               has no stack: NEW, or between two steps
+    stepper    runs a task that has no stack of its own, a step at a time; None for most
+    face       what else must be in place while it runs, None for most: a running asyncio loop
+    cases      the first of the operations of which it waits for one to come about; None for most
     reason     what it waits on while PARKED; shown by repr and in every report
     value      what the waker hands over (a queue's item, for one); once DONE what fn returned
     error      raised by the wait that is being woken, then None; once DONE what fn failed with
     pending    raised by the next wait, then None (KeyboardInterrupt for main, for one)
     attention  one branch on the way into every wait: killed, or pending, or in a scope
+    home       the scope it was started in, which hears of its end: a group's; None for most
+    own_deadline  of the wait it is in, without those of its scopes; only while it is in a scope
+    since      the scheduler's `time` when it began to wait, while PARKED
     """
 
     scheduler: Any
@@ -75,6 +138,12 @@ class Task(Waiter):
     killed: bool
     observed: bool
     scope: Scope | None
+    home: Scope | None
+    own_deadline: float
+    since: float
+    stepper: Any  # a Stepper or None
+    face: Face | None
+    cases: Case | None
     joiners: WaitQueue | None
     callbacks: list[Callable[[Task], object]] | None
     older: Task | None
@@ -137,6 +206,18 @@ class Task(Waiter):
         scheduler.enlist(self.joiners, self, deadline)
         return False
 
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return hooks.await_thing(self)  # type: ignore[no-any-return]
+
+    def add_joiner(self, waiter: Waiter) -> bool:
+        """Let waiter be woken when the task has ended. Returns False if it already has."""
+        if self.state == DONE:
+            return False
+        if self.joiners is None:
+            self.joiners = WaitQueue()
+        self.joiners.append(waiter)
+        return True
+
     def result(self, timeout: float | None = None) -> Any:
         """Wait until the task has ended and return what its function returned.
 
@@ -163,6 +244,8 @@ class Task(Waiter):
         """
         if self is self.scheduler.main:
             raise ValueError(f"cannot kill {self!r}: it is the main task of its thread")
+        # A flag, not a scope of each task's own: it must hold before the first switch, when nothing
+        # has been entered, and nobody is to pay 64 bytes for it.
         if self.state != DONE:
             self.killed = True
             self.attention = True
@@ -261,6 +344,8 @@ def new_task(
             setattr(task, field, None)
         task.seq = task.key_seq = task.state = task.number = 0
         task.key = 0.0
+        task.own_deadline = FOREVER
+        task.since = 0.0
         task.timed_out = task.waits_io = task.attention = task.killed = task.observed = False
     native.untrack(task)
     task.deadline = FOREVER
@@ -276,4 +361,4 @@ def new_task(
     return task
 
 
-atomic(Task, "_done_or_enlist")
+atomic(Task, "_done_or_enlist", "add_joiner")

@@ -11,6 +11,8 @@ cdef class Timed:
     cdef long long key_seq
     cdef Py_ssize_t index
 
+    cpdef expired(self)
+
 
 @cython.final
 cdef class TimerHeap:

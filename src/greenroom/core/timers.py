@@ -28,6 +28,10 @@ class Timed:
     key_seq: int
     index: int
 
+    def expired(self) -> None:
+        """Called between two tasks when the deadline has come; not for tasks. Must not wait."""
+        raise NotImplementedError
+
 
 class TimerHeap:
     """A binary heap of Timed, ordered by (key, key_seq)."""

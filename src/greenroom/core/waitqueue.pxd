@@ -1,5 +1,6 @@
 cimport cython
 
+from greenroom.core cimport native
 from greenroom.core.timers cimport Timed
 
 
@@ -7,6 +8,15 @@ cdef class Waiter(Timed):
     cdef Waiter prev
     cdef Waiter next
     cdef readonly WaitQueue queue
+    cdef public object value
+
+    cpdef woken(self)
+    cpdef failed(self, object error)
+
+
+cdef class Case(Waiter):
+    cdef readonly object task
+    cdef Case sibling
 
 
 @cython.final

@@ -7,7 +7,8 @@ more; parking and waking are the scheduler's (scheduler.park, scheduler.unpark).
 
 from __future__ import annotations
 
-from greenroom.core.timers import Timed
+from greenroom.core import native
+from greenroom.core.timers import FOREVER, Timed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +20,44 @@ if TYPE_CHECKING:
 
 
 class Waiter(Timed):
-    """Something that may stand in one wait queue, and in the deadline heap."""
+    """Something that may stand in one wait queue, and in the deadline heap.
+
+    In practice a Task, an Operation that a task waits for (operation.py), or a watcher of an fd.
+    Whoever wakes it calls scheduler.wake().
+
+    value   what the waker hands over: a queue's item, for one
+    """
 
     prev: Any  # a Waiter or None
     next: Any
     queue: WaitQueue | None
+    value: Any
+
+    def woken(self) -> None:
+        """Called by who wakes it; not for tasks. Leaves the queue. Runs no foreign code."""
+        raise NotImplementedError
+
+    def failed(self, error: BaseException) -> None:
+        """As woken(), for a wait that must raise error."""
+        raise NotImplementedError
+
+
+class Case(Waiter):
+    """A Waiter that stands in a queue for a task, which may have several of them. See operation.py.
+
+    task     who waits, while it does
+    sibling  the next of the task's cases; the first is task.cases
+    """
+
+    task: Any  # a Task or None
+    sibling: Any  # a Case or None
+
+
+if not native.compiled():  # where the fields of a new object are None and 0 by themselves
+    for _field in ("prev", "next", "queue", "value", "task", "sibling"):
+        setattr(Case if _field in ("task", "sibling") else Waiter, _field, None)
+    Waiter.deadline = FOREVER
+    Waiter.index = -1
 
 
 class WaitQueue:

@@ -22,9 +22,10 @@ class Connection:
     writing     a task has the turn to write, and may be parked in the middle of it
     writers     tasks that wait for their turn
     unfinished  None, or what the next write must begin with: a write of it was cut short
-    reads_only  the last that OpenSSL did with the connection, but for writing, was a read that
-                brought something: so the next read waits for what the peer sends and nothing else.
-                There is no handshake to begin, no answer half sent, no end that has been read
+    reads_only  what OpenSSL does next with the connection, but for writing, waits for what the peer
+                sends and for nothing else: the last that it did was a handshake or a read that
+                brought something, or the client has still to begin. There is no greeting to be
+                sent, no answer half sent, no end that has been read
     """
 
     handle: Any

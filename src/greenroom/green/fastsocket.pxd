@@ -26,3 +26,7 @@ cdef extern from *:
 
 cdef GreenroomSocket *struct_of(object sock) except NULL
 cdef FdState state_of(Scheduler scheduler, GreenroomSocket *struct)
+cpdef bytes recv_by(object sock, Py_ssize_t bufsize, double deadline)
+cpdef Py_ssize_t send_by(object sock, bytes data, Py_ssize_t start, double deadline) except -1
+cpdef Py_ssize_t sendfile_by(object sock, int file, long long offset, Py_ssize_t count,
+                             double deadline) except -1

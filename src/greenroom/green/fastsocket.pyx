@@ -12,8 +12,9 @@ usable() checks it against fileno() and gettimeout() before anything here is use
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EBADF, EINTR, errno
+from posix.types cimport off_t
 
 import _socket
 
@@ -26,11 +27,13 @@ from greenroom.green import socketcalls
 cdef extern from *:
     """
     #include <netinet/in.h>
+    #include <sys/sendfile.h>
     #include <sys/socket.h>
     """
     Py_ssize_t c_recv "recv"(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t c_send "send"(int fd, const void *buffer, size_t size, int flags) nogil
-    int MSG_DONTWAIT, MSG_ERRQUEUE, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
+    Py_ssize_t c_sendfile "sendfile"(int to, int file, off_t *offset, size_t count) nogil
+    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_ERRQUEUE, MSG_WAITALL, MSG_TRUNC, AF_INET, AF_INET6, SOCK_STREAM, IPPROTO_TCP
 
 cdef extern from "Python.h":
     object PyErr_SetFromErrno(object type)
@@ -167,6 +170,76 @@ def recv(sock, Py_ssize_t bufsize, int flags=0, /):
     return PyBytes_FromStringAndSize(scratch, got)
 
 
+cpdef bytes recv_by(object sock, Py_ssize_t bufsize, double deadline):
+    """recv(2) by a deadline on the scheduler's clock; the socket's own timeout does not count.
+
+    Returns   b"" at the end of the stream
+    Raises    TimeoutError: the deadline came first
+    Switches  only if nothing has come
+    """
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler = _scheduler.get()
+    cdef FdState state
+    cdef Py_ssize_t got, wanted = min(bufsize, SCRATCH)
+    if scheduler.scratch is None:
+        scheduler.scratch = bytearray(SCRATCH)
+    scheduler.spend_budget()
+    state = state_of(scheduler, struct)
+    while True:
+        if not state.readable:
+            state = park(scheduler, struct, state, False, &deadline)
+        got = c_recv(struct.sock_fd, PyByteArray_AS_STRING(scheduler.scratch), wanted, MSG_DONTWAIT)
+        if got >= 0:
+            break
+        state = failed(scheduler, struct, state, False, &deadline)
+    note_short_read(struct, state, got, wanted, 0)
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(scheduler.scratch), got)
+
+
+cpdef Py_ssize_t send_by(object sock, bytes data, Py_ssize_t start, double deadline) except -1:
+    """send(2) of data from start on, by a deadline on the scheduler's clock.
+
+    Returns   how many bytes were taken, at least one
+    Raises    TimeoutError: there was no room for any until the deadline
+    Switches  only if there is no room for any
+    """
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler = _scheduler.get()
+    cdef FdState state
+    cdef Py_ssize_t sent
+    scheduler.spend_budget()
+    state = state_of(scheduler, struct)
+    while True:
+        sent = c_send(struct.sock_fd, PyBytes_AS_STRING(data) + start,
+                      PyBytes_GET_SIZE(data) - start, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent >= 0:
+            return sent
+        state = failed(scheduler, struct, state, True, &deadline)
+
+
+cpdef Py_ssize_t sendfile_by(object sock, int file, long long offset, Py_ssize_t count,
+                             double deadline) except -1:
+    """sendfile(2) by a deadline on the scheduler's clock. The socket's fd is O_NONBLOCK.
+
+    Returns   how many bytes went out, 0: the file has ended
+    Raises    TimeoutError: there was no room for any until the deadline
+    Switches  only if there is no room for any
+    """
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler = _scheduler.get()
+    cdef FdState state
+    cdef off_t place = offset
+    cdef Py_ssize_t sent
+    scheduler.spend_budget()
+    state = state_of(scheduler, struct)
+    while True:
+        with nogil:  # the disk may have to be read
+            sent = c_sendfile(state.fd, file, &place, count)
+        if sent >= 0:
+            return sent
+        state = failed(scheduler, struct, state, True, &deadline)
+
+
 def recv_into(sock, /, buffer, Py_ssize_t nbytes=0, int flags=0):
     """recv(2) into a writable buffer. Returns how many bytes came, 0 at the end of the stream."""
     cdef GreenroomSocket *struct = struct_of(sock)
@@ -236,10 +309,82 @@ def send(sock, data, int flags=0, /):
     return sent
 
 
+cdef bint would_block() except -1:
+    """After a call that returned -1: whether it would have waited; False: try again. Else raise."""
+    cdef int problem = errno
+    if problem == EAGAIN:
+        return True
+    if problem == EINTR:
+        PyErr_CheckSignals()
+        return False
+    PyErr_SetFromErrno(OSError)
+
+
+def recv_now(sock, Py_ssize_t bufsize, /):
+    """recv(2) that never waits: returns None if nothing has come, and notes that for the poller."""
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler = _scheduler.get()
+    cdef FdState state = state_of(scheduler, struct)
+    cdef Py_ssize_t got, wanted = min(bufsize, SCRATCH)
+    cdef char *scratch
+    if scheduler.scratch is None:
+        scheduler.scratch = bytearray(SCRATCH)
+    scratch = PyByteArray_AS_STRING(scheduler.scratch)
+    while True:
+        got = c_recv(struct.sock_fd, scratch, wanted, MSG_DONTWAIT)
+        if got >= 0:
+            break
+        if would_block():
+            state.readable = False
+            return None
+    note_short_read(struct, state, got, wanted, 0)
+    return PyBytes_FromStringAndSize(scratch, got)
+
+
+def recv_into_now(sock, buffer, /):
+    """recv(2) into a writable buffer, never waits: returns None if nothing has come."""
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Scheduler scheduler = _scheduler.get()
+    cdef FdState state = state_of(scheduler, struct)
+    cdef Py_ssize_t got
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    try:
+        while True:
+            got = c_recv(struct.sock_fd, view.buf, view.len, MSG_DONTWAIT)
+            if got >= 0:
+                break
+            if would_block():
+                state.readable = False
+                return None
+        note_short_read(struct, state, got, view.len, 0)
+    finally:
+        PyBuffer_Release(&view)
+    return got
+
+
+def send_now(sock, data, /):
+    """send(2) that never waits: returns how many bytes were taken, 0 if there is no room."""
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Py_ssize_t sent
+    cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        while True:
+            sent = c_send(struct.sock_fd, view.buf, view.len, MSG_DONTWAIT)
+            if sent >= 0:
+                return sent
+            if would_block():
+                return 0
+    finally:
+        PyBuffer_Release(&view)
+
+
 def sendall(sock, data, int flags=0, /):
     """send(2) until everything is sent. Switches only if there is no room.
 
-    Raises    TimeoutError: it took longer than the socket's timeout in all; some may have been sent
+    Raises    TimeoutError: it took longer than the socket's timeout in all. This, Cancelled and any
+              other error has an attribute bytes_sent: how many bytes are gone
     """
     cdef GreenroomSocket *struct = struct_of(sock)
     cdef Scheduler scheduler
@@ -263,5 +408,8 @@ def sendall(sock, data, int flags=0, /):
             done += sent
             if done >= view.len:
                 break
+    except BaseException as error:
+        socketcalls.cut_short(error, done, view.len)
+        raise
     finally:
         PyBuffer_Release(&view)

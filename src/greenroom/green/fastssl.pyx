@@ -1,13 +1,13 @@
 # cython: language_level=3
-"""Reading and writing of an SSLSocket, where all is as usual.                   layer: green
+"""Handshake, reads and writes of an SSLSocket, if all is as usual.                   layer: green
 
 They mean the same as those of sslcalls.py, which explains when to try and when to park, and which
 are called for whatever is not usual. What is saved: the frames of ssl.py's Python code, and the
 SSLWantReadError for each record that has not come yet, which costs as much as to decrypt one.
 
-Before a read the kernel is asked whether anything has come (recv(2) with MSG_PEEK). If not, and if
-OpenSSL holds nothing decrypted and has nothing to send (Connection.reads_only), reading could only
-say SSLWantReadError, so it is left and the task parks.
+Before a read, and before a server's handshake, the kernel is asked whether anything has come
+(recv(2) with MSG_PEEK). If not, and if OpenSSL holds nothing decrypted and has nothing to send
+(Connection.reads_only), it could only say SSLWantReadError, so it is left and the task parks.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -63,14 +63,14 @@ cdef bint nothing_came(FdState state) noexcept:
 
 
 cdef FdState park(Scheduler scheduler, GreenroomSocket *struct, FdState state, bint write,
-                  double *deadline):
-    """Park in a read; return the fd's state."""
+                  double *deadline, str what):
+    """Park in a read or a handshake; return the fd's state."""
     if deadline[0] < 0.0:
         deadline[0] = FOREVER
         if struct.sock_timeout >= 0:
             deadline[0] = scheduler.now() + 1e-9 * struct.sock_timeout
     if not scheduler.wait_state(state, write, deadline[0], False):
-        raise TimeoutError("The read operation timed out")
+        raise TimeoutError(f"The {what} operation timed out")
     if struct.sock_fd != state.fd:
         raise_closed(state.fd)
     return state
@@ -106,7 +106,7 @@ cdef object read_usual(object sock, object sslobj, Connection connection, Greenr
     cdef double deadline = -1.0
     cdef int outcome
     if connection.reads_only and nothing_came(state) and sslobj.pending() == 0:
-        state = park(scheduler, struct, state, False, &deadline)
+        state = park(scheduler, struct, state, False, &deadline, "read")
     while True:
         connection.reads_only = False
         result = try_read(sock, sslobj, size, buffer, &outcome)
@@ -117,7 +117,7 @@ cdef object read_usual(object sock, object sslobj, Connection connection, Greenr
             state.writable = False
         else:
             state.readable = False
-        state = park(scheduler, struct, state, outcome == WANTS_WRITE, &deadline)
+        state = park(scheduler, struct, state, outcome == WANTS_WRITE, &deadline, "read")
 
 
 def read(sock, len=1024, buffer=None):
@@ -221,3 +221,53 @@ def sendall(sock, data, flags=0):
     ):
         return sslcalls.sendall(sock, data, flags)
     write(sock, data)
+
+
+cdef int try_handshake(object sslobj) except -1:
+    """Go on with the handshake as far as it goes; return how the try ended."""
+    try:
+        sslobj.do_handshake()
+    except WantRead:
+        return WANTS_READ
+    except WantWrite:
+        return WANTS_WRITE
+    return DONE
+
+
+cdef int shake_hands(object sslobj, Connection connection, GreenroomSocket *struct) except -1:
+    """Shake hands, having the turn to write."""
+    cdef Scheduler scheduler = _scheduler.get()
+    cdef FdState state = state_of(scheduler, struct)
+    cdef double deadline = -1.0
+    cdef int outcome
+    if connection.reads_only and nothing_came(state):
+        state = park(scheduler, struct, state, False, &deadline, "handshake")
+    while True:
+        connection.reads_only = False
+        outcome = try_handshake(sslobj)
+        if outcome == DONE:
+            connection.reads_only = True
+            return 0
+        if outcome == WANTS_WRITE:
+            state.writable = False
+        else:
+            state.readable = False
+        state = park(scheduler, struct, state, outcome == WANTS_WRITE, &deadline, "handshake")
+
+
+def do_handshake(sock, block=False):
+    """Shake hands. Switches while it waits for the peer.
+
+    block     wait even if the socket's timeout is 0
+    Raises    TimeoutError: it took longer than the socket's timeout in all
+    """
+    cdef GreenroomSocket *struct = struct_of(sock)
+    cdef Connection connection = usual(sock, struct)
+    sslobj = sock._sslobj
+    if connection is None or sslobj is None or not connection.begin():
+        return sslcalls.do_handshake(sock, block)
+    try:
+        sock._check_connected()
+        shake_hands(sslobj, connection, struct)
+    finally:
+        connection.end()

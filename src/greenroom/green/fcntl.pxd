@@ -1,1 +1,2 @@
 from greenroom.core cimport scheduler as _scheduler
+from greenroom.core.scheduler cimport Scheduler

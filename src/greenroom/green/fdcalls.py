@@ -10,7 +10,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["is_fifo", "more_on_disk", "try_read", "try_readinto", "try_write"]
+__all__ = [
+    "is_fifo",
+    "more_on_disk",
+    "on_disk",
+    "size_of_file",
+    "try_read",
+    "try_readinto",
+    "try_write",
+]
 
 _CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
 
@@ -42,6 +50,18 @@ def more_on_disk(fd: int, offset: int = -1) -> bool:
     if not stat.S_ISREG(info.st_mode):
         return False
     return (os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset) < info.st_size
+
+
+def on_disk(fd: int) -> bool:
+    """As fdio.on_disk(), of an fd: whether there is no readiness to wait for."""
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)
+
+
+def size_of_file(fd: int) -> int:
+    """Return how many bytes a regular file has; -1: fd is of another kind."""
+    info = os.fstat(fd)
+    return info.st_size if stat.S_ISREG(info.st_mode) else -1
 
 
 def is_fifo(path: Any) -> bool:

@@ -12,7 +12,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENOSYS, EOPNOTSUPP, ESPIPE, errno
-from posix.stat cimport S_ISFIFO, S_ISREG, fstat, stat, struct_stat
+from posix.stat cimport S_ISBLK, S_ISDIR, S_ISFIFO, S_ISREG, fstat, stat, struct_stat
 from posix.types cimport off_t
 from posix.unistd cimport SEEK_CUR, lseek
 
@@ -94,6 +94,22 @@ cpdef bint more_on_disk(int fd, off_t offset=-1):
         and S_ISREG(info.st_mode)
         and (lseek(fd, 0, SEEK_CUR) if offset < 0 else offset) < info.st_size
     )
+
+
+cpdef bint on_disk(int fd) except -1:
+    """As fdio.on_disk(), of an fd: whether there is no readiness to wait for."""
+    cdef struct_stat info
+    if fstat(fd, &info) < 0:
+        PyErr_SetFromErrno(OSError)
+    return S_ISREG(info.st_mode) or S_ISBLK(info.st_mode) or S_ISDIR(info.st_mode)
+
+
+cpdef long long size_of_file(int fd) except -2:
+    """Return how many bytes a regular file has; -1: fd is of another kind."""
+    cdef struct_stat info
+    if fstat(fd, &info) < 0:
+        PyErr_SetFromErrno(OSError)
+    return info.st_size if S_ISREG(info.st_mode) else -1
 
 
 cpdef bint is_fifo(object path):

@@ -82,7 +82,7 @@ class FileIO(_FileIO):
         got = fdcalls.try_readinto(fd, buffer)
         if got < 0:
             got = waiting(self, fdio.readinto_waiting, fd, buffer, -got)
-        elif got and self.above is None and _is_on_disk(self):
+        elif got and self.above is None and is_on_disk(self):
             with memoryview(buffer) as view, view.cast("B") as octets:
                 if got < len(octets) and fdcalls.more_on_disk(fd):
                     got += fdio.readinto_waiting(fd, octets[got:], fdio.EAGAIN)
@@ -122,7 +122,7 @@ class FileIO(_FileIO):
         fd = _fileno(self)
         _let_others_run(self)
         with memoryview(data) as view:
-            if _is_on_disk(self):
+            if is_on_disk(self):
                 if fdio.is_quick(fd, view.nbytes):
                     return _FileIO.write(self, data)
                 sent = 0
@@ -143,9 +143,10 @@ class FileIO(_FileIO):
         _FileIO.close(self)
 
 
-def _is_on_disk(file: Any) -> bool:
+def is_on_disk(file: Any) -> bool:
+    """Ask it once of a raw file: whether there is no readiness to wait for."""
     if file.on_disk is None:
-        file.on_disk = fdio.on_disk(os.fstat(_fileno(file)))
+        file.on_disk = fdcalls.on_disk(_fileno(file))
     return file.on_disk  # type: ignore[no-any-return]
 
 
@@ -309,7 +310,7 @@ class _Kind(ABCMeta):
 
 def _look_below(buffered: Any, raw: Any) -> None:
     """Have a raw file of the disk call share() before it waits; others are waited for in turn."""
-    if raw.__class__ is FileIO and buffered.__class__ in _PLAIN and _is_on_disk(raw):
+    if raw.__class__ is FileIO and buffered.__class__ in _PLAIN and is_on_disk(raw):
         raw.above = ref(buffered)
     else:
         share(buffered)

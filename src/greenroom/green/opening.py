@@ -6,6 +6,7 @@ Compiled, they are C functions as the built-in ones are: kept in a class they do
 
 from __future__ import annotations
 
+import _io
 import builtins
 import errno
 import io
@@ -18,13 +19,14 @@ from greenroom import _originals
 from greenroom.core import native
 from greenroom.core import scheduler as _scheduler
 from greenroom.green import fdio
-from greenroom.green.files import BufferedRandom, BufferedReader, BufferedWriter, FileIO
+from greenroom.green.files import BufferedRandom, BufferedReader, BufferedWriter, FileIO, is_on_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _input = builtins.input
+open_source = _io.open
 _NO_LINES = (
     "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be "
     "used"
@@ -70,7 +72,7 @@ def open(
     result: Any = FileIO(file, plain, closefd, opener)
     try:
         line_buffering = False
-        if buffering == 1 or (buffering < 0 and result.isatty()):
+        if buffering == 1 or (buffering < 0 and not is_on_disk(result) and result.isatty()):
             buffering = -1
             line_buffering = True
         if buffering < 0:

@@ -50,6 +50,8 @@ METHODS = (
 
 def init_after(original: Callable[..., None]) -> Callable[..., None]:
     """Wrap socket.socket.__init__: a new fd number has no past."""
+    if hasattr(original, "tells_the_poller"):
+        return original  # green.socket's class is made of one that is patched already
     new_fd = socketcalls.init
 
     @functools.wraps(original)
@@ -59,4 +61,5 @@ def init_after(original: Callable[..., None]) -> Callable[..., None]:
         original(self, family, type, proto, fileno)
         new_fd(self, family, type, proto, fileno)
 
+    __init__.tells_the_poller = True  # type: ignore[attr-defined]
     return __init__

@@ -52,12 +52,13 @@ def _park_on(epoll: Any, deadline: float) -> bool:
     """Park until the epoll has something to say; False: the deadline came first.
 
     A loop of asyncio that waits here is the running loop of its task. Others of this OS thread,
-    for which asyncio keeps just one, must not see it.
+    for which asyncio keeps just one, must not see it. Loops of ours have a face, which the
+    scheduler itself takes off and puts on.
     """
     scheduler = _scheduler.get()
     asyncio = sys.modules.get("asyncio.events")
     loop = None if asyncio is None else asyncio._get_running_loop()
-    if loop is None:
+    if loop is None or scheduler.current.face is not None:
         return scheduler.wait_fd(epoll.fileno(), False, deadline, True)
     asyncio._set_running_loop(None)  # type: ignore[union-attr]
     try:

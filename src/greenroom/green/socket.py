@@ -4,6 +4,7 @@ For code that wants green sockets without patching anything: `from greenroom.gre
 Whatever is not defined here is the standard library's own.
 """
 
+import _socket
 import contextlib
 import socket as _stdlib
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from greenroom.green import patchable, resolver
 
 _original_init = _stdlib.socket.__init__
+_family, _type, _proto = (
+    vars(_socket.socket)[name].__get__ for name in ("family", "type", "proto")
+)
 
 
 class socket(_stdlib.socket):  # type: ignore[misc, unused-ignore]
@@ -21,7 +25,8 @@ class socket(_stdlib.socket):  # type: ignore[misc, unused-ignore]
     def accept(self) -> "tuple[socket, Any]":
         """As socket.accept. Switches only if no connection waits."""
         fd, address = self._accept()  # type: ignore[attr-defined]
-        sock = socket(self.family, self.type, self.proto, fileno=fd)
+        # By the C fields: the properties make an enum of each number, of which __init__ makes ints.
+        sock = socket(_family(self), _type(self), _proto(self), fileno=fd)
         if _stdlib.getdefaulttimeout() is None and self.gettimeout():
             sock.setblocking(True)
         return sock, address

@@ -280,6 +280,62 @@ def recv(sock: Any, bufsize: int, flags: int = 0, /) -> bytes:
     return data
 
 
+def recv_by(sock: Any, bufsize: int, deadline: float) -> bytes:
+    """recv(2) by a deadline on the scheduler's clock; the socket's own timeout does not count.
+
+    Returns   b"" at the end of the stream
+    Raises    TimeoutError: the deadline came first
+    Switches  only if nothing has come
+    """
+    data: bytes = _retry_by(sock, False, lambda s: _recv(s, bufsize, _DONTWAIT), deadline)
+    return data
+
+
+def send_by(sock: Any, data: bytes, start: int, deadline: float) -> int:
+    """send(2) of data from start on, by a deadline on the scheduler's clock.
+
+    Returns   how many bytes were taken, at least one
+    Raises    TimeoutError: there was no room for any until the deadline
+    Switches  only if there is no room for any
+    """
+    with memoryview(data) as view:
+        rest = view[start:]
+        count: int = _retry_by(sock, True, lambda s: _send(s, rest, _DONTWAIT), deadline)
+        rest.release()
+    return count
+
+
+def sendfile_by(sock: Any, file: int, offset: int, count: int, deadline: float) -> int:
+    """sendfile(2) by a deadline on the scheduler's clock. The socket's fd is O_NONBLOCK.
+
+    Returns   how many bytes went out, 0: the file has ended
+    Raises    TimeoutError: there was no room for any until the deadline
+    Switches  only if there is no room for any
+    """
+    sent: int = _retry_by(
+        sock, True, lambda s: _sendfile(_fileno(s), file, offset, count), deadline
+    )
+    return sent
+
+
+def _retry_by(sock: Any, write: bool, call: Callable[[Any], Any], deadline: float) -> Any:
+    """As _retry(), with a deadline that is given."""
+    timeout = _gettimeout(sock)
+    _scheduler.get().spend_budget()
+    while True:
+        try:
+            return _without_timeout(sock, timeout, call)
+        except BlockingIOError:
+            pass
+        fd = fd_of(sock)
+        state = _scheduler.get().poller.state(fd)
+        if write:
+            state.writable = False
+        else:
+            state.readable = False
+        wait_socket(sock, fd, write, deadline)
+
+
 def _polls(sock: Any, flags: int) -> bool:
     """Whether the user wants this call not to wait."""
     timeout = _gettimeout(sock)
@@ -400,28 +456,44 @@ def send(sock: Any, data: Any, flags: int = 0, /) -> int:
     return count
 
 
+def cut_short(error: BaseException, sent: int, size: int, perhaps: str = "") -> None:
+    """Let the error that ends a call in the middle say how many of its size bytes are gone."""
+    if not hasattr(error, "bytes_sent"):  # or an inner call, which knew better, has said so
+        error.bytes_sent = sent  # type: ignore[attr-defined]
+        error.add_note(f"{sent} of {size} bytes had been sent{perhaps}")
+
+
 def sendall(sock: Any, data: Any, flags: int = 0, /) -> None:
     """send(2) until everything is sent. Switches only if there is no room.
 
-    Raises    TimeoutError: it took longer than the socket's timeout in all; some may have been sent
+    Raises    TimeoutError: it took longer than the socket's timeout in all. This, Cancelled and any
+              other error has an attribute bytes_sent: how many bytes are gone
     """
     if _polls(sock, flags):
         return _Socket.sendall(sock, data, flags)
     timeout = _gettimeout(sock)
     deadline = _deadline(timeout)
-    _scheduler.get().spend_budget()
     with memoryview(data) as view, view.cast("B") as octets:
         done, size = 0, len(octets)
-        while True:
-            try:
-                rest = octets[done:]
-                done += _without_timeout(sock, timeout, lambda s: _send(s, rest, flags | _DONTWAIT))  # noqa: B023
-            except BlockingIOError:
-                fd = fd_of(sock)
-                _scheduler.get().poller.state(fd).writable = False
-                wait_socket(sock, fd, True, deadline)
-            if done >= size:
-                break
+        try:
+            _scheduler.get().spend_budget()
+            while True:
+                try:
+                    rest = octets[done:]
+                    done += _without_timeout(
+                        sock,
+                        timeout,
+                        lambda s: _send(s, rest, flags | _DONTWAIT),  # noqa: B023
+                    )
+                except BlockingIOError:
+                    fd = fd_of(sock)
+                    _scheduler.get().poller.state(fd).writable = False
+                    wait_socket(sock, fd, True, deadline)
+                if done >= size:
+                    break
+        except BaseException as error:
+            cut_short(error, done, size)
+            raise
     return None
 
 
@@ -450,7 +522,10 @@ def sendmsg(
 
 
 def sendfile_in_kernel(sock: Any, file: Any, offset: int = 0, count: int | None = None) -> int:
-    """sendfile(2). As socket._sendfile_use_sendfile, which socket.sendfile calls."""
+    """sendfile(2). As socket._sendfile_use_sendfile, which socket.sendfile calls.
+
+    An error that ends it in the middle has an attribute bytes_sent.
+    """
     from socket import _GiveupOnSendfile  # type: ignore[attr-defined]
 
     sock._check_sendfile_params(file, offset, count)
@@ -490,6 +565,10 @@ def sendfile_in_kernel(sock: Any, file: Any, offset: int = 0, count: int | None 
             offset += sent
             total += sent
         return total
+    except BaseException as error:
+        if not isinstance(error, _GiveupOnSendfile):
+            cut_short(error, total, count or max(info.st_size - offset + total, 0))
+        raise
     finally:
         if total > 0 and hasattr(file, "seek"):
             file.seek(offset)

@@ -48,7 +48,9 @@ _unwrap = _SSLSocket.unwrap
 _write = _SSLSocket.write
 _wrap_socket = _stdlib.SSLContext._wrap_socket  # type: ignore[attr-defined]
 _fileno = _Socket.fileno
+_family, _type, _proto = _Socket.family.__get__, _Socket.type.__get__, _Socket.proto.__get__
 _gettimeout = _Socket.gettimeout
+_init = _Socket.__init__
 _set_blocking = os.set_blocking
 _setblocking = _Socket.setblocking
 _settimeout = _Socket.settimeout
@@ -63,10 +65,7 @@ class Handle(_Socket):
     __slots__ = ("__weakref__",)  # that is how the C object refers to it
 
     def __init__(self, sock: Any) -> None:
-        family, kind, proto = (
-            field.__get__(sock) for field in (_Socket.family, _Socket.type, _Socket.proto)
-        )
-        super().__init__(family, kind, proto, _fileno(sock))
+        _init(self, _family(sock), _type(sock), _proto(sock), _fileno(sock))
         self.settimeout(0.0)  # makes the fd O_NONBLOCK
 
     def __del__(self, _detach: Callable[[Any], int] = _Socket.detach) -> None:
@@ -99,7 +98,8 @@ def wrap_socket(
     sslobj = _wrap_socket(
         context, handle, server_side, server_hostname, owner=owner, session=session
     )
-    sock._greenroom = Connection(handle)  # type: ignore[attr-defined]
+    sock._greenroom = connection = Connection(handle)  # type: ignore[attr-defined]
+    connection.reads_only = server_side  # the client speaks first (RFC 8446, 2)
     return sslobj
 
 
@@ -208,7 +208,8 @@ def recv_into(sock: Any, buffer: Any, nbytes: int | None = None, flags: int = 0)
 def write(sock: Any, data: Any) -> int:
     """Encrypt and send data; return its length in bytes.
 
-    Raises    SSLError: a write of other data was cut short before, so the connection is of no use
+    Raises    SSLError: a write of other data was cut short before, so the connection is of no use.
+              An error that ends a wait has an attribute bytes_sent: how many bytes surely are gone
     Switches  if there is no room, or another task writes
     """
     timeout = _gettimeout(sock)
@@ -232,7 +233,11 @@ def write(sock: Any, data: Any) -> int:
             check_unfinished(sock, connection, view)
             count: int = sslobj.write(data)
             return count
-        deadline = begin_writing(sock, sslobj, connection, timeout)
+        try:
+            deadline = begin_writing(sock, sslobj, connection, timeout)
+        except BaseException as error:
+            socketcalls.cut_short(error, 0, view.nbytes)
+            raise
         try:
             check_unfinished(sock, connection, view)
             return write_all(sock, sslobj, connection, view, timeout, deadline)
@@ -240,12 +245,25 @@ def write(sock: Any, data: Any) -> int:
             connection.end()
 
 
+def cut_short(error: BaseException, connection: Connection, sent: int, size: int) -> None:
+    """As socketcalls.cut_short(), for what is encrypted: of a part nobody knows how much went."""
+    left = connection.unfinished
+    perhaps = ""
+    if left is not None:
+        perhaps = f", and perhaps some of the next {len(left)}: go on with the same, or close it"
+    socketcalls.cut_short(error, sent, size, perhaps)
+
+
 def write_on(sock: Any, sslobj: Any, connection: Connection, data: Any, wants_write: bool) -> int:
     """Go on with a write that was tried and has to wait, having the turn to write."""
     timeout = _gettimeout(sock)
     with memoryview(data) as view:
-        deadline = wait_to_write(sock, connection, view, wants_write, False, timeout, -1.0)
-        return write_part(sock, sslobj, connection, view, timeout, deadline, wants_write)
+        try:
+            deadline = wait_to_write(sock, connection, view, wants_write, False, timeout, -1.0)
+            return write_part(sock, sslobj, connection, view, timeout, deadline, wants_write)
+        except BaseException as error:
+            cut_short(error, connection, 0, view.nbytes)
+            raise
 
 
 def send(sock: Any, data: Any, flags: int = 0) -> int:
@@ -308,19 +326,23 @@ def write_all(
     deadline: float,
 ) -> int:
     """Write view, having the turn to."""
-    if view.nbytes <= WRITE_BYTES:
-        return write_part(sock, sslobj, connection, view, timeout, deadline)
     done = 0
-    with view.cast("B") as octets:
-        while True:
-            with octets[done : done + WRITE_BYTES] as part:
-                done += write_part(sock, sslobj, connection, part, timeout, deadline)
-            if done >= octets.nbytes:
-                return done
-            # Each part counts as all the operations that a task may do without letting others run.
-            scheduler = _scheduler.get()
-            scheduler.budget = 0
-            scheduler.spend_budget()
+    try:
+        if view.nbytes <= WRITE_BYTES:
+            return write_part(sock, sslobj, connection, view, timeout, deadline)
+        with view.cast("B") as octets:
+            while True:
+                with octets[done : done + WRITE_BYTES] as part:
+                    done += write_part(sock, sslobj, connection, part, timeout, deadline)
+                if done >= octets.nbytes:
+                    return done
+                # A part counts as all the operations that a task may do before others run.
+                scheduler = _scheduler.get()
+                scheduler.budget = 0
+                scheduler.spend_budget()
+    except BaseException as error:
+        cut_short(error, connection, done, view.nbytes)
+        raise
 
 
 def write_part(
@@ -360,8 +382,7 @@ def wait_to_write(
     """
     if deadline < 0:
         deadline = _scheduler.get().deadline_after(timeout)
-    if not wants_write:
-        connection.reads_only = False
+    connection.reads_only = False  # a handshake may be what it waits in
     try:
         park(sock, wants_write, deadline, "write")
     except BaseException:

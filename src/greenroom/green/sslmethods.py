@@ -11,7 +11,7 @@ _fast: Any = fastssl if fastsocket.usable() else sslcalls
 
 _wrap_socket = sslcalls.wrap_socket
 detach = sslcalls.detach
-do_handshake = sslcalls.do_handshake
+do_handshake = _fast.do_handshake
 read = _fast.read
 recv = _fast.recv
 recv_into = _fast.recv_into

@@ -25,7 +25,7 @@ from greenroom.core import offload
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.errors import Cancelled, Timeout
-from greenroom.sync.timeout import timeout
+from greenroom.sync.cancel import timeout
 
 Undo = Callable[[], None]
 

@@ -31,6 +31,7 @@ PARTS = (
     "ssl",
     "process",
     "signal",
+    "asyncio",
 )
 
 
@@ -122,6 +123,12 @@ _THREADS = (
             "threading:get_ident": "patch.threads:get_ident",
             "_thread:_count": "patch.threads:thread_count",
         },
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "the coroutines of a loop share an ident, and import each for itself",
+        {"_frozen_importlib:_thread": "patch.threads:thread_of_imports"},
     ),
     *_rows(
         "thread",
@@ -441,6 +448,12 @@ _FILES = (
     ),
     *_rows(
         "files",
+        "in place",
+        "the lines of a traceback are read in the middle of anything: there no other task may run",
+        {"tokenize:_builtin_open": "green.opening:open_source"},
+    ),
+    *_rows(
+        "files",
         "by name",
         "a C type that waits; isinstance() holds for its own objects too",
         {
@@ -582,6 +595,35 @@ _SIGNAL = (
     ),
 )
 
+_ASYNCIO = (
+    Row(
+        "asyncio",
+        "asyncio:DefaultEventLoopPolicy._loop_factory",
+        "in place",
+        "asyncio.run() and new_event_loop(): loops whose callbacks are tasks of the scheduler",
+        "aio.loop:Loop",
+    ),
+    *_rows(
+        "asyncio",
+        "by name",
+        "who names a loop's class, as uvicorn does, gets ours too, if it gives no selector",
+        {
+            "asyncio:SelectorEventLoop": "aio.loop:Loop",
+            "asyncio.unix_events:SelectorEventLoop": "aio.loop:Loop",
+        },
+    ),
+    *_rows(
+        "asyncio",
+        "by name",
+        "the same class by its newer name",
+        {
+            "asyncio:EventLoop": "aio.loop:Loop",
+            "asyncio.unix_events:EventLoop": "aio.loop:Loop",
+        },
+        since=(3, 13),
+    ),
+)
+
 TABLE: tuple[Row, ...] = (
     *_THREADS,
     *_QUEUE_ERRORS,
@@ -597,4 +639,5 @@ TABLE: tuple[Row, ...] = (
     *_PROCESS,
     *_MULTIPROCESSING,
     *_SIGNAL,
+    *_ASYNCIO,
 )

@@ -7,6 +7,7 @@ lock of _set_sentinel(), from 3.13 on through a _ThreadHandle.
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import contextvars
 import os
@@ -31,9 +32,33 @@ _started: set[Task] = set()
 
 
 def get_ident() -> int:
-    """Return a number that no other running thread or task has. Never switches."""
+    """Return a number that no other running thread or task has. Never switches.
+
+    The callbacks and coroutines of an asyncio loop share the one of who runs the loop: asyncio
+    programs compare it. Locks tell them apart all the same (current_owner()).
+    """
+    face = _scheduler.current_face()
+    return _own_ident() if face is None else face.ident
+
+
+def _own_ident() -> int:
     owner = _scheduler.current_owner()
     return owner if isinstance(owner, int) else id(owner)
+
+
+class _ThreadOfImports:
+    """The module _thread for the import system, whose locks belong to an ident.
+
+    The coroutines of a loop share one: the second to import a module would find it half made.
+    """
+
+    get_ident = staticmethod(_own_ident)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_thread, name)
+
+
+thread_of_imports = _ThreadOfImports()
 
 
 def start_new_thread(

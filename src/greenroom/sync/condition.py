@@ -1,13 +1,17 @@
 """Condition and Barrier.                                                        layer: sync"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from greenroom.core import hooks
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
 from greenroom.errors import BrokenBarrierError
 from greenroom.sync.lock import Lock, RLock
+
+if TYPE_CHECKING:
+    from greenroom.sync.statistics import BarrierStatistics, ConditionStatistics
 
 
 class Condition:
@@ -75,6 +79,13 @@ class Condition:
     def notify_all(self) -> None:
         """Wake all who wait."""
         self.notify(len(self._waiters))
+
+    def statistics(self) -> "ConditionStatistics":
+        """Return its lock's statistics, and who waits to be notified. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        waiting = records.tasks_in(self._waiters)
+        found: ConditionStatistics = records.ConditionStatistics(self._lock.statistics(), waiting)
+        return found
 
     def __repr__(self) -> str:
         return f"<Condition of {self._lock!r}: {len(self._waiters)} waiting>"
@@ -165,6 +176,13 @@ class Barrier:
         """Make the barrier as new; who waits gets a BrokenBarrierError."""
         self._broken = False
         self._wake_all(False)
+
+    def statistics(self) -> "BarrierStatistics":
+        """Return how many parties there are, and who has come. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        waiting = records.tasks_in(self._waiters)
+        found: BarrierStatistics = records.BarrierStatistics(self.parties, self._broken, waiting)
+        return found
 
     def __repr__(self) -> str:
         state = "broken" if self._broken else f"{self.n_waiting} of {self.parties} waiting"

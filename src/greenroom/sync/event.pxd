@@ -1,6 +1,8 @@
 cimport cython
 
+from greenroom.core cimport operation as _operation
 from greenroom.core cimport scheduler as _scheduler
+from greenroom.core.operation cimport Operation
 from greenroom.core.scheduler cimport Scheduler
 from greenroom.core.waitqueue cimport WaitQueue
 
@@ -25,3 +27,17 @@ cdef class Result:
 
     cpdef bint settled_or_enlist(self, Scheduler scheduler, double deadline) except -1
     cpdef settle(self, object value, object error)
+
+
+cdef class EventWait(Operation):
+    cdef Event event
+
+    @cython.locals(made=EventWait)
+    cpdef Operation of(self, object owner, tuple args)
+
+
+cdef class ResultGet(Operation):
+    cdef Result awaited
+
+    @cython.locals(made=ResultGet)
+    cpdef Operation of(self, object owner, tuple args)

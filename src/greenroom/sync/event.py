@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+from greenroom.core import hooks
+from greenroom.core import operation as _operation
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
+from greenroom.core.operation import Operation
 from greenroom.core.scheduler import Scheduler
 from greenroom.core.waitqueue import WaitQueue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from typing import Any
+
+    from greenroom.sync.statistics import EventStatistics
 
 
 class Event:
@@ -55,13 +61,56 @@ class Event:
             return False
         return True
 
+    def __await__(self) -> Generator[Any, Any, bool]:
+        return hooks.await_thing(self)  # type: ignore[no-any-return]
+
     def _at_fork_reinit(self) -> None:
         self.flag = False
         self.waiters = WaitQueue()
 
+    def statistics(self) -> EventStatistics:
+        """Return the flag, and who waits for it. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        waiting = records.tasks_in(self.waiters)
+        found: EventStatistics = records.EventStatistics(self.flag, waiting)
+        return found
+
     def __repr__(self) -> str:
         state = "set" if self.flag else f"clear, {len(self.waiters)} waiting"
         return f"<Event at {id(self):#x}: {state}>"
+
+
+class EventWait(Operation):
+    """event.wait(), as something to wait for together with others."""
+
+    event: Event
+
+    def of(self, owner: Any, args: tuple[Any, ...]) -> Operation | None:
+        """As Operation.of."""
+        if args:
+            return None
+        made = EventWait.__new__(EventWait)
+        made.event = owner
+        return made
+
+    def attempt(self) -> bool:
+        """As Operation.attempt."""
+        return self.event.flag
+
+    def enlist(self) -> bool:
+        """As Operation.enlist."""
+        if self.event.flag:
+            return False
+        self.event.waiters.append(self)
+        return True
+
+    def result(self) -> bool:
+        """Return True."""
+        return True
+
+    def reason(self) -> object:
+        """Return the event."""
+        return self.event
 
 
 class Result:
@@ -120,11 +169,59 @@ class Result:
             return False
         return True
 
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return hooks.await_thing(self)  # type: ignore[no-any-return]
+
+    def statistics(self) -> EventStatistics:
+        """Return whether it is there, and who waits for it. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        found: EventStatistics = records.EventStatistics(
+            self.settled, records.tasks_in(self.waiters)
+        )
+        return found
+
     def __repr__(self) -> str:
         if not self.settled:
             return f"<Result at {id(self):#x}: {len(self.waiters)} waiting>"
         return f"<Result at {id(self):#x}: {'value' if self.error is None else 'error'}>"
 
 
+class ResultGet(Operation):
+    """result.get(), as something to wait for together with others."""
+
+    awaited: Result
+
+    def of(self, owner: Any, args: tuple[Any, ...]) -> Operation | None:
+        """As Operation.of."""
+        if args:
+            return None
+        made = ResultGet.__new__(ResultGet)
+        made.awaited = owner
+        return made
+
+    def attempt(self) -> bool:
+        """As Operation.attempt."""
+        return self.awaited.settled
+
+    def enlist(self) -> bool:
+        """As Operation.enlist."""
+        if self.awaited.settled:
+            return False
+        self.awaited.waiters.append(self)
+        return True
+
+    def result(self) -> Any:
+        """Return the value, or raise the error."""
+        return self.awaited.get()
+
+    def reason(self) -> object:
+        """Return the Result."""
+        return self.awaited
+
+
+_operation.register(EventWait(), Event, "", "wait")
+_operation.register(ResultGet(), Result, "", "get")
 atomic(Event, "set", "set_or_enlist")
+atomic(EventWait, "enlist")
 atomic(Result, "settle", "settled_or_enlist")
+atomic(ResultGet, "enlist")

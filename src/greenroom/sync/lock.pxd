@@ -1,6 +1,8 @@
 cimport cython
 
+from greenroom.core cimport operation as _operation
 from greenroom.core cimport scheduler as _scheduler
+from greenroom.core.operation cimport Operation
 from greenroom.core.scheduler cimport Scheduler
 from greenroom.core.task cimport Task
 from greenroom.core.waitqueue cimport Waiter, WaitQueue
@@ -47,7 +49,7 @@ cdef class RLock:
     cpdef bint take_or_enlist(self, Scheduler scheduler, object me, Py_ssize_t count, double deadline) except -1
     @cython.locals(scheduler=Scheduler, deadline=double)
     cpdef bint acquire(self, bint blocking=*, object timeout=*) except -1
-    @cython.locals(waiter=Task)
+    @cython.locals(waiter=Waiter)
     cpdef hand_over(self)
     cpdef release(self)
     cpdef bint _is_owned(self) except -1
@@ -69,3 +71,24 @@ cdef class Semaphore:
 
 cdef class BoundedSemaphore(Semaphore):
     cdef Py_ssize_t bound
+
+
+cdef class LockAcquire(Operation):
+    cdef Lock lock
+
+    @cython.locals(made=LockAcquire)
+    cpdef Operation of(self, object owner, tuple args)
+
+
+cdef class RLockAcquire(Operation):
+    cdef RLock lock
+
+    @cython.locals(made=RLockAcquire)
+    cpdef Operation of(self, object owner, tuple args)
+
+
+cdef class SemaphoreAcquire(Operation):
+    cdef Semaphore semaphore
+
+    @cython.locals(made=SemaphoreAcquire)
+    cpdef Operation of(self, object owner, tuple args)

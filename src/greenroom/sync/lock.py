@@ -10,8 +10,11 @@ Usable from several OS threads at once, and by code outside any task.
 
 from __future__ import annotations
 
+from greenroom.core import hooks
+from greenroom.core import operation as _operation
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.atomic import atomic
+from greenroom.core.operation import Operation
 from greenroom.core.scheduler import Scheduler
 from greenroom.core.scope import Scope
 from greenroom.core.timers import FOREVER
@@ -20,6 +23,8 @@ from greenroom.core.waitqueue import WaitQueue
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from greenroom.sync.statistics import LockStatistics, SemaphoreStatistics
 
 _LONGEST = 9223372036.0  # threading.TIMEOUT_MAX, the same on every Linux
 _NO_LIMIT = -1  # the default of `timeout`, told from others without comparing
@@ -139,6 +144,14 @@ class Lock:
         """locked(), by its old name."""
         return self.held
 
+    def statistics(self) -> LockStatistics:
+        """Return who waits for it, and whether it is held. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        found: LockStatistics = records.LockStatistics(
+            self.held, None, int(self.held), records.tasks_in(self.waiters)
+        )
+        return found
+
     def __repr__(self) -> str:
         state = "locked" if self.held else "unlocked"
         name = type(self).__name__
@@ -237,7 +250,7 @@ class RLock:
         else:
             self.owner, self.count = waiter.value
             waiter.value = None
-            _scheduler.unpark(waiter)
+            _scheduler.wake(waiter)
 
     def locked(self) -> bool:
         """Return whether anybody holds it."""
@@ -274,6 +287,14 @@ class RLock:
         self.owner = None
         self.count = 0
         self.waiters = WaitQueue()
+
+    def statistics(self) -> LockStatistics:
+        """Return who owns it, how often, and who waits for it. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        found: LockStatistics = records.LockStatistics(
+            self.count > 0, self.owner, self.count, records.tasks_in(self.waiters)
+        )
+        return found
 
     def __repr__(self) -> str:
         owner = getattr(self.owner, "name", self.owner)  # its repr may lead back here
@@ -332,6 +353,17 @@ class Semaphore:
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         self.release()
 
+    def _bound(self) -> int | None:
+        return None
+
+    def statistics(self) -> SemaphoreStatistics:
+        """Return the counter, and who waits for it. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        found: SemaphoreStatistics = records.SemaphoreStatistics(
+            self.value, self._bound(), records.tasks_in(self.waiters)
+        )
+        return found
+
     def __repr__(self) -> str:
         name = type(self).__name__
         return f"<{name} at {id(self):#x}: value {self.value}, {len(self.waiters)} waiting>"
@@ -344,6 +376,9 @@ class BoundedSemaphore(Semaphore):
         Semaphore.__init__(self, value)
         self.bound = value
 
+    def _bound(self) -> int | None:
+        return self.bound
+
     def release(self, n: int = 1) -> None:
         """As Semaphore.release; ValueError if the counter would pass its first value."""
         if n < 1:
@@ -353,6 +388,103 @@ class BoundedSemaphore(Semaphore):
         Semaphore.release(self, n)
 
 
+class LockAcquire(Operation):
+    """lock.acquire(), as something to wait for together with others."""
+
+    lock: Lock
+
+    def of(self, owner: Any, args: tuple[Any, ...]) -> Operation | None:
+        """As Operation.of."""
+        if args or isinstance(owner, ThreadEndLock):  # whose waiters are woken and own nothing yet
+            return None
+        made = LockAcquire.__new__(LockAcquire)
+        made.lock = owner
+        return made
+
+    def attempt(self) -> bool:
+        """As Operation.attempt."""
+        return self.lock.take()
+
+    def enlist(self) -> bool:
+        """As Operation.enlist."""
+        self.lock.waiters.append(self)
+        return self.lock.held
+
+    def result(self) -> bool:
+        """Return True."""
+        return True
+
+    def reason(self) -> object:
+        """Return the lock."""
+        return self.lock
+
+
+class RLockAcquire(Operation):
+    """rlock.acquire(), for the task that waits."""
+
+    lock: RLock
+
+    def of(self, owner: Any, args: tuple[Any, ...]) -> Operation | None:
+        """As Operation.of."""
+        if args:
+            return None
+        made = RLockAcquire.__new__(RLockAcquire)
+        made.lock = owner
+        return made
+
+    def attempt(self) -> bool:
+        """As Operation.attempt."""
+        return self.lock.take(_scheduler.current_owner(), 1)
+
+    def enlist(self) -> bool:
+        """As Operation.enlist."""
+        self.value = (_scheduler.current_owner(), 1)
+        self.lock.waiters.append(self)
+        return self.lock.count > 0
+
+    def result(self) -> bool:
+        """Return True."""
+        return True
+
+    def reason(self) -> object:
+        """Return the lock."""
+        return self.lock
+
+
+class SemaphoreAcquire(Operation):
+    """semaphore.acquire(), as something to wait for together with others."""
+
+    semaphore: Semaphore
+
+    def of(self, owner: Any, args: tuple[Any, ...]) -> Operation | None:
+        """As Operation.of."""
+        if args:
+            return None
+        made = SemaphoreAcquire.__new__(SemaphoreAcquire)
+        made.semaphore = owner
+        return made
+
+    def attempt(self) -> bool:
+        """As Operation.attempt."""
+        return self.semaphore.take()
+
+    def enlist(self) -> bool:
+        """As Operation.enlist."""
+        self.semaphore.waiters.append(self)
+        return self.semaphore.value == 0
+
+    def result(self) -> bool:
+        """Return True."""
+        return True
+
+    def reason(self) -> object:
+        """Return the semaphore."""
+        return self.semaphore
+
+
+_operation.register(LockAcquire(), Lock, "acquire")
+_operation.register(RLockAcquire(), RLock, "acquire")
+_operation.register(SemaphoreAcquire(), Semaphore, "acquire")
 atomic(Lock, "take", "take_or_enlist", "release")
 atomic(ThreadEndLock, "release")
 atomic(RLock, "take", "take_or_enlist", "release", "_release_save", "hand_over")

@@ -8,11 +8,15 @@ own if it uses one.
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from greenroom.core import offload
+from greenroom.core import hooks, offload
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
+from greenroom.sync.limiter import CapacityLimiter
+
+if TYPE_CHECKING:
+    from greenroom.sync.statistics import ThreadPoolStatistics
 
 
 def job(
@@ -28,16 +32,70 @@ def job(
     return offload.Job(context.run, (fn, *args), what or fn)
 
 
-def to_thread(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call fn(*args, **kwargs) in a real thread of the process's pool, and return what it returns.
+def to_thread(
+    fn: Callable[..., Any],
+    /,
+    *args: Any,
+    cancellable: bool = False,
+    limiter: CapacityLimiter | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Call fn(*args, **kwargs) in a real thread, and return what it returns.
 
-    It sees the caller's context variables; what it sets in them is seen by it alone.
+    It sees the caller's context variables; what it sets in them is seen by it alone. Inside,
+    greenroom.from_thread.run() calls back into the tasks.
 
-    Raises    what fn raises. If the task is killed or its time is over, a call that has begun goes
-              on, and what comes of it is dropped; one that has not is never made
-    Switches  always
+    cancellable  what a kill or a timeout does to a call that has begun; one that has not is never
+                 made. False: the task waits for its end, so that what follows (a file closed, a
+                 lock released, the process ended) does not happen while it runs; its result is
+                 returned, and the task's next wait raises. True: the task leaves at once, the call
+                 goes on, and what comes of it is dropped: for calls that may hang
+    limiter      a CapacityLimiter that bounds how many such calls run at once, one that was left
+                 included; None: the threads of the process's pool do
+                 (Both names are taken: to pass them on to fn use functools.partial.)
+    Raises       what fn raises
+    Switches     always
     """
-    return offload.run(job(fn, args, kwargs))
+    if not callable(fn):
+        raise TypeError(f"cannot call {fn!r} in a thread: it is not callable")
+    if limiter is None:
+        made = job(fn, args, kwargs)
+        made.must_end = not cancellable
+        return offload.run(made)
+    token = _Token(fn)
+    limiter.acquire_for(token)
+    made = job(_release_after, (limiter, token, fn, args, kwargs), {}, fn)
+    made.must_end = not cancellable
+    try:
+        return offload.run_unbounded(made)
+    except BaseException:
+        if made.take_back():
+            limiter.release_for(token)
+        raise
+
+
+class _Token:
+    """Stands for a call among the borrowers of a CapacityLimiter."""
+
+    def __init__(self, fn: object) -> None:
+        self.fn = fn
+
+    def __repr__(self) -> str:
+        return f"<call of {self.fn!r} in a thread>"
+
+
+def _release_after(
+    limiter: CapacityLimiter,
+    token: _Token,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """In the thread: make the call, then give its token back."""
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        limiter.release_for(token)
 
 
 class _Threads(offload.Offload):
@@ -66,7 +124,8 @@ class ThreadPool:
     def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call fn(*args, **kwargs) in a thread and return what it returns.
 
-        Raises    what fn raises, as to_thread(); RuntimeError: the pool is closed
+        Raises    what fn raises; RuntimeError: the pool is closed. If the task is killed or its
+                  time is over, a call that has begun goes on, as to_thread(cancellable=True)
         Switches  always
         """
         self._check(fn)
@@ -124,6 +183,16 @@ class ThreadPool:
             task.join()
             tasks.discard(task)  # one that was killed before it ran did not do so itself
         self._threads.end_threads()
+
+    def statistics(self) -> "ThreadPoolStatistics":
+        """Return how many threads there are and what they have to do. Never switches."""
+        records = hooks.module("greenroom.sync.statistics")
+        threads = self._threads
+        found: ThreadPoolStatistics = records.ThreadPoolStatistics(
+            *(self.size, threads.threads, threads.busy, threads.queued),
+            *(self._closed, tuple(task for task in threads.tasks if not task.done)),
+        )
+        return found
 
     def _check(self, fn: Callable[..., Any]) -> None:
         if self._closed:

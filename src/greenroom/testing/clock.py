@@ -39,7 +39,10 @@ class VirtualClock:
         scheduler = _scheduler.get()
         self._before = scheduler.clock
         scheduler.clock = self
+        scheduler.time = self._now
         return self
 
     def __exit__(self, *error: object) -> None:
-        _scheduler.get().clock = self._before
+        scheduler = _scheduler.get()
+        scheduler.clock = self._before
+        scheduler.time = scheduler.now()

@@ -16,7 +16,7 @@ class _Once(Scope):
         self.timeout = timeout
 
     def make_error(self, task: object) -> BaseException:
-        self.deadline = FOREVER
+        self.ends = FOREVER
         error = self.timeout.exception
         if error is None or error is False or isinstance(error, str):
             return self.timeout
@@ -43,7 +43,7 @@ class Timeout(BaseException):
             return
         scheduler = _scheduler.get()
         self._scope = _Once(self)
-        self._scope.deadline = scheduler.deadline_after(self.seconds)
+        self._scope.ends = scheduler.deadline_after(self.seconds)
         self._task = scheduler.current
         self._task.push_scope(self._scope)
 
@@ -61,7 +61,7 @@ class Timeout(BaseException):
     @property
     def pending(self) -> bool:
         """Whether the clock runs."""
-        return self._scope is not None and self._scope.deadline != FOREVER
+        return self._scope is not None and self._scope.ends != FOREVER
 
     def cancel(self) -> None:
         """Stop the clock."""
