@@ -84,6 +84,7 @@ class Legs:
 
     def __init__(self) -> None:
         self.failed: list[str] = []
+        self.failures: list[str] = []  # pytest's lines of what failed, with their leg
         self.passed_tests = 0
         self.failed_tests = 0
         self.several = False  # commands run side by side: each line gets its leg's name
@@ -116,7 +117,9 @@ class Legs:
         try:
             for line in process.stdout:
                 print(name + line, end="", flush=True)
-                if re.search(r"\d+ (passed|failed|error)", line):
+                if line.startswith(("FAILED tests/", "ERROR tests/")):
+                    self.failures.append(f"{leg}: {line.rstrip()}")
+                elif re.search(r"\d+ (passed|failed|error)", line):
                     closing = line
             status = process.wait()
         finally:
@@ -233,6 +236,8 @@ def report(legs: Legs, missing: list[str]) -> int:
         print(f"not found, so not tested: CPython {version}")
     for leg in legs.failed:
         print(f"failed: {leg}")
+    for line in legs.failures:  # again, at the end, where a log that was cut off still has them
+        print(line)
     failures = max(legs.failed_tests, len(legs.failed))
     print(f"{legs.passed_tests} passed, {failures} failed", flush=True)
     return 1 if legs.failed else 0
