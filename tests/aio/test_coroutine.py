@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import gc
 import threading
 import traceback
@@ -11,7 +12,20 @@ import pytest
 from loops import output_of, run
 
 import greenroom
-from greenroom import Event, Lock, Queue, Result, RLock, after, await_, op, sleep, spawn
+from greenroom import (
+    Event,
+    Lock,
+    Pool,
+    Queue,
+    Result,
+    RLock,
+    TaskGroup,
+    after,
+    await_,
+    op,
+    sleep,
+    spawn,
+)
 from greenroom.aio.coroutine import own_loop
 from greenroom.aio.loop import new_event_loop
 from greenroom.core import scheduler as _scheduler
@@ -324,6 +338,68 @@ def test_spawn_raises_what_the_coroutine_does():
 
     with pytest.raises(KeyError):
         spawn(fails()).result()
+
+
+class Doubler:
+    async def double(self, number):
+        await asyncio.sleep(0)
+        sleep(0)
+        return 2 * number
+
+    __call__ = double
+
+
+async def doubled(number):
+    return await Doubler().double(number)
+
+
+ASYNC_FUNCTIONS = [doubled, Doubler().double, Doubler(), functools.partial(doubled)]
+
+
+@pytest.mark.parametrize("fn", ASYNC_FUNCTIONS, ids=["function", "method", "object", "partial"])
+def test_spawn_of_an_async_function_runs_it(fn):
+    assert spawn(fn, 21).result() == 42
+
+
+def test_groups_pools_map_and_run_take_async_functions():
+    with TaskGroup() as group:
+        task = group.spawn(doubled, 1)
+    assert task.result() == 2
+    assert list(greenroom.map(doubled, [1, 2, 3], limit=2)) == [2, 4, 6]
+    with Pool(2) as pool:
+        assert pool.map(doubled, [1, 2, 3]) == [2, 4, 6]
+        assert pool.apply(doubled, 3) == 6
+        assert pool.apply(pool.apply, doubled, 3) == 6  # called by a task of the pool
+    assert greenroom.run(doubled, 4) == 8
+
+
+def test_an_async_function_s_error_is_the_task_s():
+    async def fails():
+        await asyncio.sleep(0)
+        raise KeyError("x")
+
+    with pytest.raises(KeyError) as caught:
+        spawn(fails).result()
+    assert "fails" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+
+
+def test_kill_of_a_spawned_async_function_runs_its_finally(clock):
+    seen = []
+
+    async def waits():
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(1)
+            seen.append(greenroom.current_time() - began)
+
+    began = greenroom.current_time()
+    task = spawn(waits)
+    sleep(1)
+    task.kill()
+    with pytest.raises(greenroom.TaskKilled):
+        task.result()
+    assert seen == [2]
 
 
 @pytest.mark.parametrize("blocking", [True, False])

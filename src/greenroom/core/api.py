@@ -23,9 +23,10 @@ def spawn(
 ) -> Task:
     """Start a task that calls fn(*args). It first runs when the caller next waits.
 
-    fn        any callable; for keyword arguments use functools.partial. Or a generator, whose
-              `yield` waits (core/generator.py), or a coroutine, which runs in the thread's asyncio
-              loop (aio/coroutine.py): both take no args
+    fn        any callable; for keyword arguments use functools.partial. If it returns a coroutine,
+              as an `async def` does, the task runs that too, and has its result. Or a generator,
+              whose `yield` waits (core/generator.py), or a coroutine, which runs in the thread's
+              asyncio loop (aio/coroutine.py) and needs no stack: both take no args
     name      shown by repr and in reports; None: made of fn's name and a number
     context   the contextvars.Context it runs in; None: a copy of the caller's
     Returns   the Task

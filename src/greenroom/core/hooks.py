@@ -62,6 +62,11 @@ def module(name: str) -> Any:
     return sys.modules[name]
 
 
+def await_coroutine(coroutine: Any) -> Any:
+    """Return what coroutine does, run while the caller waits."""
+    return module(COROUTINES).await_(coroutine)
+
+
 def await_thing(thing: Any) -> Any:
     """Return the iterator of `await thing`, for something that operation() takes."""
     return module(COROUTINES).await_thing(thing)

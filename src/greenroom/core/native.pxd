@@ -5,6 +5,7 @@ cdef int switch(object target) except -1
 cdef double monotonic() noexcept
 cdef object copy_context()
 cdef object call_in_context(object context, object fn, object args)
+cdef bint is_coroutine(object thing) noexcept
 cdef object send_in_context(object context, object generator, object value)
 cdef object throw_in_context(object context, object generator, object error)
 cdef bint has_returned() noexcept

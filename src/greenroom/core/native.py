@@ -9,7 +9,7 @@ import _thread
 from contextvars import copy_context
 from os import read as _read
 from time import monotonic
-from types import MethodType
+from types import CoroutineType, MethodType
 
 from greenlet import getcurrent as current_greenlet
 
@@ -28,6 +28,7 @@ __all__ = [
     "drain",
     "function_of",
     "has_returned",
+    "is_coroutine",
     "is_thread_scheduler",
     "monotonic",
     "name_of",
@@ -56,6 +57,11 @@ def call_in_context(context: Any, fn: Any, args: Any) -> Any:
     except BaseException as error:
         _locals.raised = error
         return None
+
+
+def is_coroutine(thing: Any) -> bool:
+    """Return whether thing is what calling an `async def` makes."""
+    return type(thing) is CoroutineType
 
 
 def send_in_context(context: Any, generator: Any, value: Any) -> Any:

@@ -104,6 +104,7 @@ cdef extern from *:
     bint PyObject_GC_IsTracked(object thing)
     bint PyFunction_Check(object thing)
     bint PyMethod_Check(object thing)
+    bint PyCoro_CheckExact(object thing)
     PyObject *PyMethod_GET_FUNCTION(object method)
     PyObject *PyMethod_GET_SELF(object method)
     object greenroom_function_name(object fn)
@@ -140,6 +141,11 @@ cdef object copy_context():
 cdef object call_in_context(object context, object fn, object args):
     """Return fn(*args), called in context. What it raises is left for take_error()."""
     return greenroom_call_in(context, fn, args, &raised)
+
+
+cdef bint is_coroutine(object thing) noexcept:
+    """Return whether thing is what calling an `async def` makes."""
+    return PyCoro_CheckExact(thing)
 
 
 cdef object send_in_context(object context, object generator, object value):

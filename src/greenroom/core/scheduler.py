@@ -663,6 +663,8 @@ class Scheduler:
         """Call the task's function, and settle what came of it."""
         task.state = _task.RUNNABLE
         outcome = native.call_in_context(task.context, task.fn, task.args)
+        if native.is_coroutine(outcome):  # fn is an `async def`: it has not begun
+            outcome = native.call_in_context(task.context, hooks.await_coroutine, (outcome,))
         self.settle(task, outcome, native.take_error())
 
     def run_step(self, task: Task) -> None:

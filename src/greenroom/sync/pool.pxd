@@ -1,6 +1,7 @@
 cimport cython
 
 from greenroom.core cimport api as _api
+from greenroom.core cimport native
 from greenroom.core cimport scheduler as _scheduler
 from greenroom.core cimport task as _task
 from greenroom.core.scheduler cimport Scheduler

@@ -19,7 +19,7 @@ from __future__ import annotations
 from _collections import deque
 
 from greenroom.core import api as _api
-from greenroom.core import hooks
+from greenroom.core import hooks, native
 from greenroom.core import scheduler as _scheduler
 from greenroom.core import task as _task
 from greenroom.core.atomic import atomic
@@ -291,7 +291,8 @@ class Pool(Group):
         Switches  always, if not called by a task of the pool
         """
         if _scheduler.get().current in self.members:
-            return fn(*args)
+            found = fn(*args)
+            return hooks.await_coroutine(found) if native.is_coroutine(found) else found
         task = self.start(fn, args, None, None)
         task.observed = True
         try:
