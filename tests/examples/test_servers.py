@@ -24,7 +24,6 @@ def running(name, *args):
         stderr=subprocess.PIPE,
         text=True,
         env=child_environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as child:
         try:
             line = child.stdout.readline()
@@ -93,11 +92,12 @@ def secure_web(certificate):
         yield port
 
 
+@pytest.fixture
 def nobody():
-    """A port where nobody listens."""
+    """A port where nobody listens, and nobody can: it is taken."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+        yield sock.getsockname()[1]
 
 
 # --- chat
@@ -196,9 +196,9 @@ def test_curl_reads_https_through_the_socks5_proxy(secure_web, certificate):
         assert done.stdout == f"page /s of localhost:{secure_web}\n", done.stderr
 
 
-def test_the_socks5_proxy_tells_that_a_connection_was_refused():
+def test_the_socks5_proxy_tells_that_a_connection_was_refused(nobody):
     with running("socks5_proxy.py") as port:
-        done = curl("--socks5", f"127.0.0.1:{port}", f"http://127.0.0.1:{nobody()}/")
+        done = curl("--socks5", f"127.0.0.1:{port}", f"http://127.0.0.1:{nobody}/")
         assert done.returncode == 97  # CURLE_PROXY
         assert "(5)" in done.stderr
 
@@ -250,9 +250,9 @@ def test_curl_reads_https_through_the_http_proxy(secure_web, certificate):
         (b"GET http://127.0.0.1:%d/ HTTP/1.1\r\n\r\n", b"502"),
     ],
 )
-def test_the_http_proxy_says_what_is_wrong(request_head, status):
+def test_the_http_proxy_says_what_is_wrong(request_head, status, nobody):
     if b"%d" in request_head:
-        request_head %= nobody()
+        request_head %= nobody
     with (
         running("http_proxy.py") as port,
         socket.create_connection(("127.0.0.1", port), 20) as client,

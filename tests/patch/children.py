@@ -1,6 +1,7 @@
 """Run code in a child process, so that the tests' own process is never patched."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -8,6 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
+
+# Of a shell's background job SIGINT is ignored; its children would inherit that and take no Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_child(

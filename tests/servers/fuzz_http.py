@@ -168,13 +168,13 @@ def run(seed: int, count: int, at_once: int = 20) -> None:
             for data in cases(seed, count):
                 pool.acquire()
                 group.spawn(one, data)
-        with greenroom.timeout(10):
+        with greenroom.timeout(60):
             while server._clients:
                 greenroom.sleep(0.01)
         tasks = [task for task in _scheduler.get().tasks() if "handle" in task.name]
         assert not tasks, tasks
         assert rawhttp.statuses(rawhttp.ask(server, rawhttp.LAST)) == [200]
-        with greenroom.timeout(10):
+        with greenroom.timeout(60):
             while server._clients:
                 greenroom.sleep(0.01)
         assert len(os.listdir("/proc/self/fd")) == fds

@@ -107,7 +107,7 @@ class Client:
 
 def ask(server: Any, data: bytes, *, half_close: bool = False) -> bytes:
     """Send data on a new connection; return all that comes until the server closes."""
-    with Client(server) as client, greenroom.timeout(10):
+    with Client(server) as client, greenroom.timeout(60):
         client.send(data)
         if half_close:
             client.sock.shutdown(1)

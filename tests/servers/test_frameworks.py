@@ -101,7 +101,7 @@ def test_starlette_with_streams_background_tasks_middleware_and_websockets():
                 answer = session.post(url + "/body", data=b"x" * 300_000).json()
                 assert answer == {"size": 300_000, "pool": 5}
                 assert session.get(url + "/later").status_code == 200
-                assert background.wait(5)
+                assert background.wait(30)
                 assert session.get(url + "/file").content == pathlib.Path(os.__file__).read_bytes()
                 assert session.get(url + "/nothing").status_code == 404
             with connect(url_of(server, "ws") + "/chat", subprotocols=["chat"]) as ws:

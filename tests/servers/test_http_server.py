@@ -54,7 +54,7 @@ def test_a_pipelined_response_does_not_wait_for_the_next_request() -> None:
             go_on.wait()
         hello(exchange)
 
-    with serving(application) as server, Client(server) as client, greenroom.timeout(5):
+    with serving(application) as server, Client(server) as client, greenroom.timeout(60):
         client.send(GET + b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.response()[2] == b"GET / "
         go_on.set()
@@ -293,7 +293,7 @@ def test_a_large_body_that_was_not_read_closes_the_connection_after_the_response
         exchange.finish(b"early")
 
     size = 3_000_000
-    with serving(application) as server, Client(server) as client, greenroom.timeout(10):
+    with serving(application) as server, Client(server) as client, greenroom.timeout(60):
         client.send(POST + b"Content-Length: %d\r\n\r\n" % size)
         status, headers, body = client.response()
         assert (status, headers[b"connection"], body) == (200, b"close", b"early")
@@ -549,7 +549,7 @@ def test_wait_disconnect_ends_when_the_client_leaves_and_keeps_what_it_sent() ->
             left.set()
         hello(exchange)
 
-    with serving(application) as server, Client(server) as client, greenroom.timeout(5):
+    with serving(application) as server, Client(server) as client, greenroom.timeout(60):
         client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
         greenroom.sleep(0)
         client.send(LAST)
@@ -566,7 +566,7 @@ def test_wait_disconnect_ends_with_the_exchange() -> None:
         greenroom.sleep(0)
         hello(exchange)
 
-    with serving(application) as server, Client(server) as client, greenroom.timeout(5):
+    with serving(application) as server, Client(server) as client, greenroom.timeout(60):
         for _ in range(2):
             client.send(GET)
             assert client.response()[0] == 200
@@ -587,7 +587,7 @@ def test_stop_closes_idle_connections_at_once_and_lets_requests_finish() -> None
 
     with (
         serving(application) as server,
-        greenroom.timeout(5),
+        greenroom.timeout(60),
         Client(server) as idle,
         Client(server) as fresh,
         Client(server) as busy,
@@ -617,7 +617,7 @@ def test_stop_without_grace_ends_what_runs() -> None:
         finally:
             ended.append(exchange.path)
 
-    with serving(application) as server, Client(server) as client, greenroom.timeout(5):
+    with serving(application) as server, Client(server) as client, greenroom.timeout(60):
         client.send(GET)
         while not server._clients:
             greenroom.sleep(0)
@@ -664,7 +664,7 @@ def test_connections_that_are_reset_leave_nothing() -> None:
                     greenroom.sleep(0)
                 client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.sock.close()
-        with greenroom.timeout(5):
+        with greenroom.timeout(60):
             while server._clients:
                 greenroom.sleep(0.01)
         assert statuses(ask(server, LAST)) == [200]
@@ -678,7 +678,7 @@ def test_idle_connections_hold_no_parser_and_no_buffer() -> None:
             client.send(GET)
         for client in clients:
             assert client.response()[0] == 200
-        with greenroom.timeout(5):
+        with greenroom.timeout(60):
             while not all(connection.idle for connection in server._clients):
                 greenroom.sleep(0)
         spare = server.settings.spare_parsers()

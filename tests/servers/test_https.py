@@ -41,7 +41,7 @@ def test_requests_and_bodies_go_both_ways(tls: TLS, certificate: Certificate) ->
     with (
         serving(application, tls=tls) as server,
         SecureClient(server, certificate) as client,
-        greenroom.timeout(20),
+        greenroom.timeout(60),
     ):
         for _ in range(2):
             client.send(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
@@ -82,7 +82,7 @@ def test_wait_disconnect_sees_the_end_and_keeps_requests(
             left.set()
         hello(exchange)
 
-    with serving(application, tls=tls) as server, greenroom.timeout(5):
+    with serving(application, tls=tls) as server, greenroom.timeout(60):
         with SecureClient(server, certificate) as client:
             client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
             greenroom.sleep(0)
@@ -103,7 +103,7 @@ def test_idle_and_stuck_clients_are_cut_off(tls: TLS, certificate: Certificate) 
             raise
 
     options = {"idle_timeout": 0.05, "write_timeout": 0.05}
-    with serving(application, tls=tls, **options) as server, greenroom.timeout(10):
+    with serving(application, tls=tls, **options) as server, greenroom.timeout(60):
         with SecureClient(server, certificate) as idle:
             idle.send(LAST.replace(b"Connection: close\r\n", b""))
             idle.response()
@@ -118,7 +118,7 @@ def test_stop_ends_an_idle_connection(tls: TLS, certificate: Certificate) -> Non
     with (
         serving(tls=tls) as server,
         SecureClient(server, certificate) as client,
-        greenroom.timeout(5),
+        greenroom.timeout(60),
     ):
         client.send(GET)
         client.response()

@@ -1,6 +1,7 @@
 """serve(): one process, the kinds of application, and the command greenroom serve."""
 
 import functools
+import os
 import signal
 import socket
 import ssl
@@ -9,21 +10,24 @@ import sys
 import textwrap
 
 import pytest
+import rawhttp
 from processes import PATIENCE, get, raw, running, serving
 
+import greenroom
+from greenroom.servers import serving as module
+from greenroom.servers.http import HTTPServer
 from greenroom.servers.serving import Options, find_interface
 
 APP = """
 import threading
 
-opened = threading.Event()
-
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/wait":
         print("waiting", flush=True)
-        opened.wait()
-    if environ["PATH_INFO"] == "/open":
-        opened.set()
+        threading.Event().wait()
+    if environ["PATH_INFO"] == "/gate":
+        print("waiting", flush=True)
+        open("gate").read()  # a FIFO
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [environ["wsgi.url_scheme"].encode()]
 
@@ -142,22 +146,103 @@ def test_reload_without_watchfiles_names_the_extra(monkeypatch):
 
 
 def test_one_worker_is_one_process_that_drains(folder):
+    gate = folder / "gate"
+    os.mkfifo(gate)
     with serving("app:app", cwd=folder) as server:
         server.started()
-        with raw(server.port, b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n") as client:
+        with raw(server.port, b"GET /gate HTTP/1.1\r\nHost: a\r\n\r\n") as client:
             server.wait_for("waiting")
-            second = raw(server.port, b"")
-            with second:
-                second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                assert second.recv(12) == b"HTTP/1.1 200"
-                server.signal(signal.SIGTERM)
-                server.wait_for("stopping: 1 request left")
-                # This client was promised a further request.
-                second.recv(4096)
-                second.sendall(b"GET /open HTTP/1.1\r\nHost: a\r\n\r\n")
-                assert b"Connection: close" in second.recv(4096)
+            server.signal(signal.SIGTERM)
+            server.wait_for("stopping: 1 request left")
+            gate.write_text("open")
             assert client.recv(12) == b"HTTP/1.1 200"
         assert server.ended() == 0
+
+
+class Alone:
+    """A supervisor that nobody hears."""
+
+    number = 1
+    workers = 1
+
+    def begin(self, orphaned): ...
+
+    def ready(self): ...
+
+    def draining(self, left): ...
+
+    def end(self): ...
+
+
+@pytest.fixture
+def at_work(clock, monkeypatch):
+    """make(application, **options) -> (the life of a worker in this process, its task, its lines).
+
+    On a virtual clock: how long a busy machine keeps it waiting does not count.
+    """
+    said = []
+    monkeypatch.setattr(module, "say", said.append)
+
+    def make(application, **options):
+        server = HTTPServer(("127.0.0.1", 0), application)
+        server.settings.idle_grace = module.IDLE_GRACE
+        work = module._Work(application, [server], Options(**options), Alone(), None)
+        task = greenroom.spawn(work.run)
+        greenroom.sleep(0)
+        return work, task, said
+
+    return make
+
+
+def test_an_idle_client_may_send_what_is_on_its_way_and_then_is_left(at_work):
+    entered, go_on = greenroom.Event(), greenroom.Event()
+
+    def application(exchange):
+        if exchange.path == b"/wait":
+            entered.set()
+            go_on.wait()
+        rawhttp.hello(exchange)
+
+    work, task, _ = at_work(application)
+    (server,) = work.servers
+    clients = [rawhttp.Client(server) for _ in range(3)]
+    prompt, silent, busy = clients
+    for client in (prompt, silent):
+        client.send(rawhttp.GET)
+        assert b"connection" not in client.response()[1]  # promised a further request
+    busy.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+    entered.wait()
+    work.ends.set()
+    began = greenroom.current_time()
+    greenroom.sleep(0.9)
+    prompt.send(rawhttp.GET)
+    assert prompt.response()[1][b"connection"] == b"close"
+    assert silent.rest() == b""
+    assert greenroom.current_time() - began == pytest.approx(module.IDLE_GRACE)
+    go_on.set()
+    assert busy.response()[0] == 200
+    for client in clients:
+        client.sock.close()
+    assert task.result() == 0
+
+
+def test_what_is_cut_off_is_said_on_a_busy_machine_too(at_work, clock):
+    entered = greenroom.Event()
+
+    def application(exchange):
+        entered.set()
+        greenroom.sleep(1000)
+
+    work, task, said = at_work(application, grace=0.3)
+    # On a busy machine 0.1 s goes by before the task that says it has its first turn.
+    work._end_idle = lambda: clock.advance(0.1)
+    with rawhttp.Client(*work.servers) as client:
+        client.send(rawhttp.GET)
+        entered.wait()
+        work.ends.set()
+        assert client.rest() == b""
+    assert task.result() == 0
+    assert said == ["worker 1: 1 request cut off after 0.3 s"]
 
 
 def test_a_second_signal_cuts_off(folder):

@@ -67,6 +67,7 @@ def test_a_pool_as_limit_may_be_shared_by_two_servers():
         TCPServer("127.0.0.1:0", echo, limit=pool) as two,
     ):
         clients = [connect(one), connect(two), connect(one), connect(two)]
+        until(lambda: len(pool) == 2)
         turns()
         assert len(pool) == 2
         for sock in clients:

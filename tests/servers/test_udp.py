@@ -74,20 +74,19 @@ def test_a_limit_leaves_further_datagrams_in_the_kernel():
 
 def test_a_peer_that_refuses_answers_does_no_harm():
     # A connected socket is told of the ICMP error by its next call, udp(7).
-    with client() as gone:
-        gone.bind(("127.0.0.1", 0))
-        nobody = gone.getsockname()
     listening = client()
     listening.bind(("127.0.0.1", 0))
-    listening.connect(nobody)
-    with UDPServer(listening, shout) as server:
-        listening = server.sockets[0]
-        listening.send(b"to nobody")
-        until(lambda: server.statistics().failed == 1)
-        with client() as sock:
-            sock.bind(nobody)
-            sock.sendto(b"here now", server.address)
-            assert sock.recv(10) == b"HERE NOW"
+    with client() as peer:
+        peer.bind(("127.0.0.1", 0))
+        peer.connect(peer.getsockname())  # its port is held, and closed to all others
+        listening.connect(peer.getsockname())
+        with UDPServer(listening, shout) as server:
+            listening = server.sockets[0]
+            listening.send(b"to nobody")
+            until(lambda: server.statistics().failed == 1)
+            peer.connect(server.address)
+            peer.send(b"here now")
+            assert peer.recv(10) == b"HERE NOW"
 
 
 def test_what_a_handler_raises_is_logged_with_the_sender(caplog):

@@ -550,7 +550,7 @@ def serve(application):
 
 def connect(server, **headers):
     sock = socket.create_connection(server.address)
-    sock.settimeout(10)
+    sock.settimeout(60)
     sock.sendall(opening(**headers))
     return sock, read_head(sock)
 
@@ -628,7 +628,7 @@ def test_a_client_that_vanishes_is_no_error(caplog):
     with serve(WebSocketApplication(handler)) as server:
         sock, _ = connect(server)
         sock.close()
-        assert ended.wait(5)
+        assert ended.wait(60)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 

@@ -181,7 +181,7 @@ def play(pieces, **options):
 
         task = greenroom.spawn(serve)
         sender = greenroom.spawn(send_all, client, pieces)
-        with greenroom.timeout(10):
+        with greenroom.timeout(60):
             found = read_frames(client)
             client.close()
             sender.join()

@@ -234,7 +234,7 @@ def test_close_is_called_when_the_client_has_left() -> None:
         entered.set()
         return result
 
-    with serving_wsgi(app) as server, greenroom.timeout(10):
+    with serving_wsgi(app) as server, greenroom.timeout(60):
         with Client(server) as client:
             client.send(GET)
             entered.wait()
@@ -298,7 +298,7 @@ def test_each_item_is_sent_before_the_next_is_asked_for() -> None:
         go_on.wait()
         yield b"then"
 
-    with serving_wsgi(app) as server, Client(server) as client, greenroom.timeout(5):
+    with serving_wsgi(app) as server, Client(server) as client, greenroom.timeout(60):
         client.send(GET)
         while not client.buffer.endswith(b"3\r\nnow\r\n"):
             client.more()

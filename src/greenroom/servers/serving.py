@@ -399,12 +399,14 @@ class _Work:
             self.role.draining(self._left)
         else:
             say(f"stopping: {_requests(self._left())} left; a second signal cuts them off")
+        # From one look at the clock, before stop() takes its own: what is cut off is said before.
+        warned = _scheduler.get().deadline_after(grace) - 0.05
         stops = [spawn(server.stop, grace) for server in self.servers]
         helpers = [spawn(self._end_idle), spawn(self._cut_off)]
         if self.role is None:
             helpers.append(spawn(self._show_progress))
         elif grace is not None:
-            helpers.append(spawn(self._say_cut, grace))
+            helpers.append(spawn(self._say_cut, grace, warned))
         joinall(stops)
         for helper in helpers:
             helper.kill()
@@ -422,8 +424,8 @@ class _Work:
         for server in self.servers:
             server.stop(0)
 
-    def _say_cut(self, grace: float) -> None:
-        sleep(max(0.0, grace - 0.05))
+    def _say_cut(self, grace: float, deadline: float) -> None:
+        _scheduler.get().sleep_until(deadline)
         assert self.role is not None
         if self._left():
             say(f"worker {self.role.number}: {_requests(self._left())} cut off after {grace:g} s")
