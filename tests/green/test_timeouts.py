@@ -92,6 +92,25 @@ def test_a_socket_works_after_its_timeout(pair, clock):
     assert one.recv(10) == b"late"
 
 
+@pytest.mark.parametrize("limit", ["socket", "block"])
+def test_what_came_in_time_is_not_late_because_the_thread_was_held_up(pair, clock, limit):
+    """Symptom: TimeoutError with the data in the kernel, after a stall longer than the timeout."""
+    one, two = pair
+
+    def reader():
+        if limit == "socket":
+            one.settimeout(5)
+            return one.recv(10)
+        with greenroom.fail_after(5):
+            return one.recv(10)
+
+    task = greenroom.spawn(reader)
+    greenroom.sleep(1)
+    two.send(b"in time")
+    clock.advance(60)
+    assert task.result() == b"in time"
+
+
 def test_two_waiters_with_one_timeout_each_get_their_own(pair, clock):
     one, _ = pair
     one.settimeout(3)

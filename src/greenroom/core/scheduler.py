@@ -578,15 +578,21 @@ class Scheduler:
             if self.inbox:
                 self.take_messages()
             deadline = FOREVER
+            looked = False
             self.time = self.now()
             if self.timers.heap:
-                self.fire_timers(self.time)
                 deadline = self.timers.next_deadline()
+                if deadline <= self.time:
+                    # I/O first: this thread may have been held up, and what came in time is not late.
+                    if self.io_waits:
+                        self.look_at_fds()
+                        looked = True
+                    self.fire_timers(self.time)
+                    deadline = self.timers.next_deadline()
             if self.ready.head is None:
                 self.idle_poll(deadline)
-            elif self.io_waits:
-                self.poller.poll(0.0)
-                self.take_woken()
+            elif self.io_waits and not looked:
+                self.look_at_fds()
         except BaseException as error:
             # Not the fault of the task on whose stack this runs.
             self.sleeping = False
@@ -624,6 +630,11 @@ class Scheduler:
             self.spawn(run_signal_handlers, (self,), "signal-handlers")
         elif self.clock is not None and deadline != FOREVER and not (self.inbox or self.external):
             self.clock.passed(deadline, self.ready.head is None)
+
+    def look_at_fds(self) -> None:
+        """Make ready whose fds are ready, without waiting."""
+        self.poller.poll(0.0)
+        self.take_woken()
 
     def fire_timers(self, now: float) -> None:
         """Make ready every task whose deadline has come."""
