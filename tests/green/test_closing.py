@@ -246,9 +246,9 @@ def test_closing_from_another_thread_wakes_the_waiter_there():
             reading.join()
             ended.set()
         _thread.start_new_thread(thread, ())
-        waits.wait()
+        waits.wait(60)  # for ever it would be a deadlock until the thread has begun
         one.close()
-        print(ended.wait(10))
+        print(ended.wait(60))
         two.close()
     """
     assert output_of(code) == ["ClosedError", "True"]
