@@ -126,6 +126,33 @@ print(event.wait())
     ) == ["True"]
 
 
+def test_no_deadlock_while_a_thread_that_was_started_has_not_begun():
+    """Symptom: on a busy machine ten threads had not begun after the pause; main was given up.
+
+    The interpreter counts a thread only when it runs. Here it does not until it was looked for ten
+    times.
+    """
+    assert lines_of(
+        """
+import _thread
+from greenroom import _originals
+event, gate, looks = Event(), _thread.allocate_lock(), []
+def thread_count():
+    looks.append(1)
+    if len(looks) == 10:
+        gate.release()
+    return 0
+def other():
+    gate.acquire()
+    event.set()
+gate.acquire()
+_originals.thread_count = thread_count
+_thread.start_new_thread(other, ())
+print(event.wait())
+"""
+    ) == ["True"]
+
+
 def test_deadlock_error_of_a_main_that_was_woken_meanwhile_is_not_raised_later():
     """Symptom: a wait long after, of something else, raised a DeadlockError about the first.
 
