@@ -218,8 +218,7 @@ def test_a_number_closed_by_foreign_code_serves_its_next_socket(how, listener, c
     reading = greenroom.spawn(new.recv, 1)
     settle()
     peer.sendall(b"x")
-    settle()
-    woken = reading.done
+    woken = reading.join(60)
     for task in (reading, waiting):
         task.kill()
         task.join()
