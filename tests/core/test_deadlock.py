@@ -153,6 +153,23 @@ print(event.wait())
     ) == ["True"]
 
 
+def test_deadlock_is_found_when_the_thread_that_could_wake_someone_has_ended():
+    """Symptom: main waited for ever; that the thread was there had been looked at once."""
+    assert lines_of(
+        """
+import threading, time
+def other():
+    sleep()  # it has a scheduler now, as a thread that is to wake someone may have
+    time.sleep(0.05)
+threading.Thread(target=other).start()
+try:
+    Event().wait()
+except DeadlockError:
+    print("deadlock")
+"""
+    ) == ["deadlock"]
+
+
 def test_deadlock_error_of_a_main_that_was_woken_meanwhile_is_not_raised_later():
     """Symptom: a wait long after, of something else, raised a DeadlockError about the first.
 

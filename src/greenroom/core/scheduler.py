@@ -1217,7 +1217,11 @@ _hooked = False
 
 
 class _ThreadEnd:
-    """Lies in a thread's locals; when the thread ends, the scheduler's fds are closed."""
+    """Lies in a thread's locals; when the thread ends, the scheduler's fds are closed.
+
+    Other schedulers may wait for good, because this thread might have woken somebody: they look
+    again whether that is a deadlock.
+    """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler: Scheduler | None = scheduler
@@ -1229,6 +1233,12 @@ class _ThreadEnd:
             scheduler.abandon(None)
             for forget in scheduler.main.locals or ():
                 forget(scheduler.main)
+            for other in _schedulers:
+                other.post((_look_again, ()))
+
+
+def _look_again() -> None:
+    """Nothing to do but to wake up."""
 
 
 def _make() -> Scheduler:
