@@ -107,7 +107,8 @@ def made_handle_of(module: Any) -> Callable[[], None]:
 
 
 def shutdown() -> None:
-    threading.Thread(target=linger).start()
+    # A task is a daemon to threading, and what it starts would be one.
+    threading.Thread(target=linger, daemon=False).start()
     threading._thread_shutdown()  # type: ignore[attr-defined]
 
 
