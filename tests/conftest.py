@@ -5,10 +5,17 @@ from collections.abc import Iterator
 
 import certificates
 import pytest
+from hypothesis import HealthCheck, settings
 
 import greenroom
 from greenroom.core import scheduler as _scheduler
 from greenroom.testing.clock import VirtualClock
+
+# How long an example takes, and how long it takes to make one, says how busy the machine is.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -69,7 +69,9 @@ POLL_INTERVAL = 64
 IO_BUDGET = 64
 
 # Seconds to wait before a deadlock is reported: a thread that was just started is not counted yet.
+# And how often to wait again while there are such threads: on a busy machine they begin late.
 DEADLOCK_PAUSE = 0.05
+DEADLOCK_PAUSES = 100
 
 # Carriers kept for reuse when no task needs them. One costs about 6 KB, making one about 1 us.
 IDLE_CARRIERS = 1024

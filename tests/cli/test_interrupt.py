@@ -36,7 +36,7 @@ def interrupted(tmp_path, code, is_there=lambda child: None):
             assert child.stdout.readline() == "ready\n"
             is_there(child)
             child.send_signal(signal.SIGINT)
-            out, err = child.communicate(timeout=30)
+            out, err = child.communicate(timeout=60)
         except BaseException:
             child.kill()
             raise

@@ -7,7 +7,7 @@ import textwrap
 
 
 def run_child(
-    code: str, *, env: dict[str, str] | None = None, timeout: float = 8
+    code: str, *, env: dict[str, str] | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run code in a new interpreter and return what came of it. A hang fails the test."""
     return subprocess.run(
@@ -19,7 +19,7 @@ def run_child(
     )
 
 
-def output_of(code: str, *, env: dict[str, str] | None = None, timeout: float = 8) -> list[str]:
+def output_of(code: str, *, env: dict[str, str] | None = None, timeout: float = 60) -> list[str]:
     """Run code, which must end with status 0, and return the lines it printed."""
     done = run_child(code, env=env, timeout=timeout)
     assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"

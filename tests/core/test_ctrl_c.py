@@ -21,8 +21,8 @@ def clean(name):
 """
 
 
-def run(code, timeout=5):
-    return run_child(PROLOGUE + code, timeout=timeout)
+def run(code):
+    return run_child(PROLOGUE + code)
 
 
 def test_main_that_is_parked_gets_it_and_the_process_ends_as_killed_by_it():
@@ -48,9 +48,10 @@ sleep(1000)
 def test_signal_that_comes_while_nothing_runs_wakes_the_poller():
     done = run(
         """
-signal.setitimer(signal.ITIMER_REAL, 0.05)
 signal.signal(signal.SIGALRM, lambda *_: ctrl_c())
 spawn(clean, "a")
+sleep()
+signal.setitimer(signal.ITIMER_REAL, 0.05)
 Event().wait()
 """
     )
@@ -62,12 +63,14 @@ def test_main_may_catch_it_and_go_on():
     lines = output_of(
         PROLOGUE
         + """
-task = spawn(sleep, 0.02)
+event = Event()
+task = spawn(event.wait)
 spawn(ctrl_c)
 try:
     task.join()
 except KeyboardInterrupt:
     print("caught")
+event.set()
 print(task.join())
 """
     )
@@ -194,8 +197,7 @@ try:
         sleep()
 except KeyboardInterrupt:
     print("interrupted")
-""",
-        timeout=10,
+"""
     )
     assert lines[0] == "read" and lines[-1] == "interrupted"
 

@@ -12,7 +12,7 @@ from greenroom import Condition, DeadlockError, Event, Lock, joinall, sleep, spa
 
 
 def lines_of(code):
-    return output_of(PROLOGUE + code, timeout=10)
+    return output_of(PROLOGUE + code)
 
 
 def test_deadlock_names_each_task_what_it_waits_for_and_its_line():
@@ -37,7 +37,7 @@ except DeadlockError as error:
 
 
 def test_deadlock_of_main_alone_ends_the_process_with_status_1():
-    done = run_child("import greenroom; greenroom.Event().wait()", timeout=10)
+    done = run_child("import greenroom; greenroom.Event().wait()")
     assert done.returncode == 1
     assert "DeadlockError: nothing can run: 1 task waits" in done.stderr
 
@@ -88,7 +88,6 @@ spawn(hold)
 with condition:
     condition.wait()
 """,
-        timeout=5,
     )
     assert "DeadlockError" in done.stderr
 
@@ -114,13 +113,61 @@ def test_no_deadlock_while_another_thread_could_wake_someone():
         """
 import _thread, time
 event = Event()
+begun = _thread.allocate_lock()
+begun.acquire()
 def other():
+    begun.release()
     time.sleep(0.02)
     event.set()
+_thread.start_new_thread(other, ())
+begun.acquire()  # a thread that has not begun is not counted
+print(event.wait())
+"""
+    ) == ["True"]
+
+
+def test_no_deadlock_while_a_thread_that_was_started_has_not_begun():
+    """Symptom: on a busy machine ten threads had not begun after the pause; main was given up.
+
+    The interpreter counts a thread only when it runs. Here it does not until it was looked for ten
+    times.
+    """
+    assert lines_of(
+        """
+import _thread
+from greenroom import _originals
+event, gate, looks = Event(), _thread.allocate_lock(), []
+def thread_count():
+    looks.append(1)
+    if len(looks) == 10:
+        gate.release()
+    return 0
+def other():
+    gate.acquire()
+    event.set()
+gate.acquire()
+_originals.thread_count = thread_count
 _thread.start_new_thread(other, ())
 print(event.wait())
 """
     ) == ["True"]
+
+
+def test_deadlock_is_found_when_the_thread_that_could_wake_someone_has_ended():
+    """Symptom: main waited for ever; that the thread was there had been looked at once."""
+    assert lines_of(
+        """
+import threading, time
+def other():
+    sleep()  # it has a scheduler now, as a thread that is to wake someone may have
+    time.sleep(0.05)
+threading.Thread(target=other).start()
+try:
+    Event().wait()
+except DeadlockError:
+    print("deadlock")
+"""
+    ) == ["deadlock"]
 
 
 def test_deadlock_error_of_a_main_that_was_woken_meanwhile_is_not_raised_later():
@@ -153,7 +200,6 @@ from greenroom.core import offload
 offload.call(int)
 Event().wait()
 """,
-        timeout=5,
     )
     assert "DeadlockError" in done.stderr
 
@@ -175,5 +221,5 @@ except DeadlockError:
 
 
 def test_sleeping_for_ever_counts_as_waiting_for_nothing():
-    done = run_child(PROLOGUE + "sleep(float('inf'))", timeout=10)
+    done = run_child(PROLOGUE + "sleep(float('inf'))")
     assert "waits for a sleep" in done.stderr

@@ -217,7 +217,7 @@ def work():
     print(event.wait(60))
     def child():
         others = [spawn(sleep, 0.001) for _ in range(3)]
-        sleep(0.002)
+        greenroom.joinall(others)
         print([task.done for task in others])
     return in_child(child)
 print(spawn(work).result(), work())

@@ -83,9 +83,9 @@ def test_result_of_an_offloaded_call_survives_a_poll_on_a_stack_at_its_limit():
         task = spawn(deep)
         task.observed = True
         callers = [spawn(offload.call, int, number) for number in range(50)]
-        print([caller.result(timeout=5) for caller in callers] == list(range(50)))
+        print([caller.result(timeout=60) for caller in callers] == list(range(50)))
         task.kill()
-        print(task.join(5))
+        print(task.join(60))
         """
     )
     assert lines == ["True", "True"]

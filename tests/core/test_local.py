@@ -165,7 +165,7 @@ def test_threads_see_their_own_values_while_they_race():
     """Symptom: one thread read another's value; entering the object and reading are two steps."""
     data = local()
     wrong = []
-    running = [2]
+    ended = []
 
     def work(me):
         data.x = me
@@ -173,14 +173,14 @@ def test_threads_see_their_own_values_while_they_race():
             if data.x != me:
                 wrong.append(me)
                 break
-        running[0] -= 1
+        ended.append(me)
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         for me in range(2):
             _thread.start_new_thread(work, (me,))
-        while running[0]:
+        while len(ended) < 2:
             sleep(0.001)
     finally:
         sys.setswitchinterval(before)

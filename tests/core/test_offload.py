@@ -3,6 +3,8 @@
 import signal
 import threading
 
+from waiting import until
+
 from greenroom import _config, joinall, sleep, spawn
 from greenroom.core import offload
 
@@ -14,20 +16,16 @@ def gate():
     return lock
 
 
-def settle():
-    for _ in range(20):
-        sleep(0.001)
-
-
 def test_the_small_pool_has_no_more_threads_than_it_may():
     pool = offload.Offload(2)
     lock = gate()
     tasks = [spawn(pool.call, lock.acquire) for _ in range(5)]
-    settle()
-    assert (pool.threads, pool.busy) == (2, 2)
-    for _ in tasks:
+    until(lambda: pool.busy == 2)
+    assert pool.threads == 2
+    for ended in range(1, 6):
         lock.release()
-        settle()
+        until(lambda ended=ended: sum(task.done for task in tasks) == ended)
+    assert pool.threads == 2
     assert [task.result() for task in tasks] == [True] * 5
 
 
@@ -35,8 +33,7 @@ def test_the_pool_without_a_bound_has_a_thread_for_each_call():
     pool = offload.Offload(None)
     locks = [gate() for _ in range(25)]
     tasks = [spawn(pool.call, lock.acquire) for lock in locks]
-    settle()
-    assert pool.busy == 25
+    until(lambda: pool.busy == 25)
     for lock in reversed(locks):
         lock.release()
     joinall(tasks)
@@ -57,7 +54,7 @@ def test_a_job_never_waits_behind_a_busy_thread_of_the_pool_without_a_bound():
                 locks[number + 1].release()
 
         tasks = [spawn(pool.call, step, number) for number in reversed(range(10))]
-        joinall(tasks, timeout=30)
+        joinall(tasks, timeout=60)
         assert all(task.done for task in tasks)
 
 
@@ -65,11 +62,7 @@ def test_idle_threads_of_the_pool_without_a_bound_end(monkeypatch):
     monkeypatch.setattr(_config, "OFFLOAD_IDLE", 0.01)
     pool = offload.Offload(None)
     assert pool.call(int) == 0
-    for _ in range(200):
-        if pool.threads == 0:
-            break
-        sleep(0.01)
-    assert pool.threads == 0
+    until(lambda: pool.threads == 0)
     assert pool.call(int) == 0
 
 

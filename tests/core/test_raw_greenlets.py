@@ -140,14 +140,14 @@ def test_raw_greenlet_that_outlives_its_task_does_not_end_in_another(carrier):
             raw = greenlet(inner)
             raw.switch()
             kept.append(raw)
-            sleep(0.001)
         def other(name):
             ran.append(name)
-            sleep(0.01)
+            gate.wait()
             return name
         def second():
             ran.append("second")
-            sleep(0.003)  # first() has ended, its carrier waits for work
+            tasks[0].join()
+            sleep()  # first() has ended, its carrier waits for work
             if CARRIER != "idle":
                 tasks.append(spawn(other, "on it"))
                 sleep()
@@ -155,11 +155,12 @@ def test_raw_greenlet_that_outlives_its_task_does_not_end_in_another(carrier):
                 kept[0].switch()
             except greenroom.GreenroomError:
                 pass
+            gate.set()
             return "second"
+        gate = greenroom.Event()
         tasks = [spawn(first), spawn(second), spawn(other, "other")]
-        sleep()
-        greenroom.joinall(tasks[:3], timeout=1)
-        greenroom.joinall(tasks, timeout=1)
+        greenroom.joinall(tasks[:3], timeout=60)
+        greenroom.joinall(tasks, timeout=60)
         print([task.done and task.exception is None for task in tasks[2:]])
         print(sorted(ran) == sorted(set(ran)))
         """.replace("CARRIER", repr(carrier))

@@ -74,12 +74,14 @@ class Stop(Exception): pass
 def handler(*_):
     raise Stop
 signal.signal(signal.SIGALRM, handler)
-task = spawn(sleep, 0.05)
-alarm()
+event = Event()
+task = spawn(event.wait)
 try:
-    sleep(30)
+    alarm()
+    sleep(60)
 except Stop:
     print("main was stopped")
+event.set()
 print(task.join())
 """
     ) == ["main was stopped", "True"]

@@ -218,8 +218,7 @@ def test_a_number_closed_by_foreign_code_serves_its_next_socket(how, listener, c
     reading = greenroom.spawn(new.recv, 1)
     settle()
     peer.sendall(b"x")
-    settle()
-    woken = reading.done
+    woken = reading.join(60)
     for task in (reading, waiting):
         task.kill()
         task.join()
@@ -246,9 +245,9 @@ def test_closing_from_another_thread_wakes_the_waiter_there():
             reading.join()
             ended.set()
         _thread.start_new_thread(thread, ())
-        waits.wait()
+        waits.wait(60)  # for ever it would be a deadlock until the thread has begun
         one.close()
-        print(ended.wait(10))
+        print(ended.wait(60))
         two.close()
     """
     assert output_of(code) == ["ClosedError", "True"]

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from patch.children import output_of
+from waiting import until
 
 import greenroom
+from greenroom.core import offload
 from greenroom.errors import ClosedError
 from greenroom.green import fdio, files, opening, socket
 
@@ -543,17 +545,14 @@ def test_opening_a_fifo_waits_for_the_other_end(tmp_path):
 def test_a_task_killed_while_it_opens_a_fifo_leaves_no_fd_behind(tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    before = os.listdir("/proc/self/fd")
+    before, calls = os.listdir("/proc/self/fd"), offload._unbounded.busy
     opener = start(opening.open, path, "rb")
-    greenroom.sleep(0.01)
+    # A call that no thread has begun would be taken back, and nobody open the other end.
+    until(lambda: offload._unbounded.busy > calls)
     opener.kill()
     opener.join()
     os.close(os.open(path, os.O_WRONLY))  # the thread that opens it goes on
-    for _ in range(200):
-        if os.listdir("/proc/self/fd") == before:
-            break
-        greenroom.sleep(0.01)
-    assert os.listdir("/proc/self/fd") == before
+    until(lambda: os.listdir("/proc/self/fd") == before)
 
 
 # --- processes

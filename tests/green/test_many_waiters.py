@@ -1,5 +1,7 @@
 """Many tasks on one fd in one direction, as threads may: each byte and connection goes to one."""
 
+from waiting import until
+
 import greenroom
 from greenroom.green import socket
 
@@ -19,12 +21,11 @@ def test_readers_that_find_nothing_left_go_on_waiting(tcp):
     client, server = tcp
     readers = [greenroom.spawn(client.recv, 10) for _ in range(5)]
     settle()
-    server.sendall(b"one")
-    settle()
-    assert sum(task.done for task in readers) == 1
-    server.sendall(b"two")
-    settle()
-    assert sum(task.done for task in readers) == 2
+    for count, data in enumerate((b"one", b"two"), 1):
+        server.sendall(data)
+        until(lambda count=count: sum(task.done for task in readers) >= count)
+        settle()
+        assert sum(task.done for task in readers) == count
     server.close()
     greenroom.joinall(readers)
     assert sorted(task.result() for task in readers) == [b"", b"", b"", b"one", b"two"]
@@ -52,6 +53,7 @@ def test_one_client_wakes_one_acceptor_and_the_rest_wait_on(listener):
     acceptors = [greenroom.spawn(listener.accept) for _ in range(3)]
     settle()
     with socket.create_connection(listener.getsockname()):
+        until(lambda: any(task.done for task in acceptors))
         settle()
         done = [task for task in acceptors if task.done]
         assert len(done) == 1

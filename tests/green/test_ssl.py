@@ -546,13 +546,11 @@ def test_new_keys_that_openssls_client_asks_for(listener, server_context):
 
 
 def test_openssls_server_negotiates_anew_while_one_task_reads_and_one_writes(
-    certificate, client_context, listener
+    certificate, client_context
 ):
-    port = listener.getsockname()[1]
-    listener.close()
     args = (
-        "-port",
-        port,
+        "-accept",
+        "127.0.0.1:0",
         "-cert",
         certificate.file,
         "-key",
@@ -562,8 +560,9 @@ def test_openssls_server_negotiates_anew_while_one_task_reads_and_one_writes(
         1,
     )
     with openssl("s_server", *args) as server:
-        while b"ACCEPT" not in server.stdout.readline():
-            pass
+        while not (line := server.stdout.readline()).startswith(b"ACCEPT "):
+            assert line, server.stderr.read()
+        port = int(line.rpartition(b":")[2])
         with client_context.wrap_socket(socket.socket(), server_hostname="localhost") as client:
             client.connect(("127.0.0.1", port))
             reading = greenroom.spawn(client.recv, 1000)

@@ -6,12 +6,12 @@ from asyncio import unix_events
 from collections.abc import Callable
 from typing import Any
 
-from .freeze_help import WAIT
+from .freeze_help import again
 
 
 def run(**options: Any) -> None:
     async def blocks() -> None:
-        time.sleep(WAIT)
+        again(time.sleep, 0.001)
 
     with asyncio.Runner(**options) as runner:
         runner.run(blocks())

@@ -1,8 +1,7 @@
 """The child processes of the freeze test: python -m patch.freeze_child MODULE TARGET…
 
-Each target's snippet is run once beside a task that ticks, then ten times at once. One line of JSON
-a target says how that went. A snippet that fails is tried three times: a busy machine may stop this
-process for as long as the wait takes, a call that blocks does so each time.
+Each target's snippet is run once beside a task that takes turns, then ten times at once. One line
+of JSON a target says how that went.
 """
 
 import faulthandler
@@ -10,7 +9,6 @@ import importlib
 import json
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -19,47 +17,32 @@ import greenroom
 
 from . import freeze_help
 
-clock = time.perf_counter
-TICK = 0.01
-LONGEST = 15  # seconds for one snippet, then the process ends with a traceback
+LONGEST = 100  # seconds for one snippet, then the process ends with a traceback
 
 
-def ticks_during(call: Callable[[], object]) -> tuple[int, float]:
-    """Return how often another task got its turn during the call, and how long the call took."""
-    ticks = 0
+def went_on(call: Callable[[], object], calls: int) -> bool:
+    """Make so many calls at once; return whether all waited, and other tasks went on meanwhile."""
+    this = freeze_help.run = freeze_help.Run(calls)
 
-    def ticker() -> None:
-        nonlocal ticks
+    def others() -> None:
         while True:
-            greenroom.sleep(TICK)
-            ticks += 1
+            greenroom.sleep(freeze_help.PAUSE)
+            this.turns += 1
 
-    task = greenroom.spawn(ticker)
-    greenroom.sleep(0)
-    began = clock()
-    call()
-    found = ticks, clock() - began
-    task.kill()
-    return found
-
-
-def ten_at_once(call: Callable[[], object]) -> float:
-    """Return how long ten calls in ten tasks take."""
-    began = clock()
-    for task in greenroom.joinall([greenroom.spawn(call) for _ in range(10)]):
-        task.result()
-    return clock() - began
+    other = greenroom.spawn(others)
+    if calls == 1:
+        call()
+    else:
+        for task in greenroom.joinall([greenroom.spawn(call) for _ in range(calls)]):
+            task.result()
+    other.kill()
+    enough = len(this.begun) >= calls and this.turns >= freeze_help.TURNS
+    return enough and not this.gave_up
 
 
 def run(call: Callable[[], object], once: bool) -> dict[str, Any]:
     """Run one snippet in both ways."""
-    ticks, seconds = ticks_during(call)
-    return {"ticks": ticks, "seconds": seconds, "ten": None if once else ten_at_once(call)}
-
-
-def well(found: dict[str, Any]) -> bool:
-    """Tell whether nothing needs to be tried again."""
-    return found["ticks"] >= 8 and (found["ten"] or 0) < 5 * freeze_help.WAIT
+    return {"one": went_on(call, 1), "ten": None if once else went_on(call, 10)}
 
 
 def exists(target: str) -> bool:
@@ -89,10 +72,7 @@ def main(name: str, targets: list[str], out: int) -> None:
                 exec(call, names)
                 call = names["call"]
             if exists(target):
-                for _ in range(3):
-                    found = run(call, target in once)
-                    if well(found):
-                        break
+                found = run(call, target in once)
             else:
                 found = {"skip": f"this interpreter was built without {target}"}
         except freeze_help.Unavailable as error:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from .freeze_help import WAIT, Unavailable
+from .freeze_help import Unavailable, again
 
 DEFAULT = "postgresql://postgres@127.0.0.1:5432/test"
 
@@ -28,7 +28,7 @@ def query(name: str) -> Callable[[], None]:
                 "GREENROOM_TEST_POSTGRES"
             ) from None
         cursor = connection.cursor()
-        cursor.execute(f"SELECT pg_sleep({WAIT})")
+        again(cursor.execute, "SELECT pg_sleep(0.01)")
         connection.close()
 
     return call

@@ -6,13 +6,12 @@ import pty
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from functools import cache
 
 import greenroom
 
-from .freeze_help import WAIT, full_pipe, open_later, pipe, read_later, write_later
+from .freeze_help import full_pipe, linger, open_later, pipe, read_later, write_later
 
 
 def open_fifo() -> None:
@@ -68,7 +67,7 @@ class Slow(io.RawIOBase):
         return 0
 
     def readinto(self, buffer: memoryview, /) -> int:
-        time.sleep(WAIT)
+        linger()
         buffer[:2] = b"xx"
         return 2
 

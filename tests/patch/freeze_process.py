@@ -1,34 +1,48 @@
-"""Calls of the parts "process" and "signal" that wait about 0.3 s, for the freeze test.
+"""Calls of the parts "process" and "signal" that wait, for the freeze test.
 
-FREEZE maps a target of the table to the source of a function `call`, which needs nothing but the
-patched standard library. Ten of them may run at once. NEVER_WAIT are the targets whose replacement
-does not wait at all: they are about who owns what, or who is told.
+FREEZE maps a target of the table to the source of a function `call`. Ten of them may run at once.
+NEVER_WAIT are the targets whose replacement does not wait at all: they are about who owns what, or
+who is told.
 """
 
 _CHILD = """
 def call():
-    import os, time
+    import os
+    from patch.freeze_help import raw_read, write_later
+    read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        time.sleep(0.3)
+        raw_read(read, 1)
         os._exit(0)
+    write_later(write)
     {wait}
 """
 
 # A real-time signal is queued, one for each that was sent; others would melt into one.
 _SIGNAL = """
 def call():
-    import os, signal, threading
+    import os, signal
+    from patch.freeze_help import later
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGRTMIN)).start()
+    later(os.kill, os.getpid(), signal.SIGRTMIN)
     {wait}
 """
 
 _CONNECTION = """
 def call():
-    import multiprocessing, threading
+    import greenroom, multiprocessing
+    from patch.freeze_help import linger
     here, there = multiprocessing.get_context("fork").Pipe(False)
     {wait}
+"""
+
+_SYSTEM = """
+def call():
+    import os, {module}
+    from patch.freeze_help import write_later
+    read, write = os.pipe()
+    write_later(write)
+    {module}.system(f"head -c1 /proc/{{os.getpid()}}/fd/{{read}} >/dev/null")
 """
 
 _WAITS = {
@@ -46,29 +60,36 @@ FREEZE: dict[str, str] = {
         for name, wait in _WAITS.items()
     },
     "posix:waitid": _CHILD.format(wait="import posix; posix.waitid(os.P_ALL, 0, os.WEXITED)"),
-    "os:system": "def call():\n    import os\n    os.system('sleep 0.3')\n",
-    "posix:system": "def call():\n    import posix\n    posix.system('sleep 0.3')\n",
+    "os:system": _SYSTEM.format(module="os"),
+    "posix:system": _SYSTEM.format(module="posix"),
     "subprocess:Popen._wait": """
 def call():
-    import subprocess
-    subprocess.Popen(["sleep", "0.3"]).wait()
+    import os, subprocess
+    from patch.freeze_help import write_later
+    read, write = os.pipe()
+    child = subprocess.Popen(["head", "-c1"], stdin=read, stdout=subprocess.DEVNULL)
+    write_later(write)
+    child.wait()
 """,
     "_multiprocessing:SemLock": """
 def call():
     import multiprocessing
-    multiprocessing.get_context("fork").Semaphore(0).acquire(timeout=0.3)
+    from patch.freeze_help import again
+    again(multiprocessing.get_context("fork").Semaphore(0).acquire, True, 0.01)
 """,
     "multiprocessing.connection:Connection._recv": _CONNECTION.format(
-        wait="threading.Timer(0.3, there.send, (1,)).start(); here.recv()"
+        wait="greenroom.spawn(lambda: (linger(), there.send(1))); here.recv()"
     ),
     "multiprocessing.connection:Connection._send": _CONNECTION.format(
-        wait="threading.Timer(0.3, here.recv_bytes).start(); there.send_bytes(b'x' * 1_000_000)"
+        wait="greenroom.spawn(lambda: (linger(), here.recv_bytes())); "
+        "there.send_bytes(b'x' * 1_000_000)"
     ),
     "signal:pause": """
 def call():
-    import os, signal, threading
+    import os, signal
+    from patch.freeze_help import later
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    later(os.kill, os.getpid(), signal.SIGUSR1)
     signal.pause()
 """,
     "signal:sigwait": _SIGNAL.format(wait="signal.sigwait([signal.SIGRTMIN])"),
@@ -76,7 +97,8 @@ def call():
     "signal:sigtimedwait": """
 def call():
     import signal
-    signal.sigtimedwait([signal.SIGUSR2], 0.3)
+    from patch.freeze_help import again
+    again(signal.sigtimedwait, [signal.SIGUSR2], 0.01)
 """,
 }
 

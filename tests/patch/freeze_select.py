@@ -5,7 +5,7 @@ import select
 import selectors
 from collections.abc import Callable
 
-from .freeze_help import WAIT, pipe, write_later
+from .freeze_help import begin, pipe, write_later
 
 
 def pipe_with_news_later() -> int:
@@ -43,9 +43,8 @@ def busy_loop() -> None:
     """An asyncio loop that has something to do all the time."""
 
     async def work() -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + WAIT
-        while loop.time() < until:
+        enough = begin()
+        while not enough():
             await asyncio.sleep(0)
 
     asyncio.run(work())

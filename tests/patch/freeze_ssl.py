@@ -12,7 +12,7 @@ from typing import Any
 
 import greenroom
 
-from .freeze_help import WAIT
+from .freeze_help import linger
 
 
 @cache
@@ -43,7 +43,7 @@ def wrap(one: socket.socket, handshake: bool = True) -> ssl.SSLSocket:
 
 
 def slow_handshake(server: ssl.SSLSocket) -> None:
-    greenroom.sleep(WAIT)
+    linger()
     server.do_handshake()
 
 
@@ -59,7 +59,7 @@ def do_handshake() -> None:
 def receive(call: Callable[[ssl.SSLSocket], object]) -> Callable[[], None]:
     def serve(server: ssl.SSLSocket) -> None:
         server.do_handshake()
-        greenroom.sleep(WAIT)
+        linger()
         server.sendall(b"x")
 
     def run() -> None:
@@ -75,7 +75,7 @@ SIZE = 2_000_000  # more than both sockets' buffers hold
 def send(call: Callable[[ssl.SSLSocket], object]) -> Callable[[], None]:
     def serve(server: ssl.SSLSocket) -> None:
         server.do_handshake()
-        greenroom.sleep(WAIT)
+        linger()
         left = SIZE
         while left:
             left -= len(server.recv(left))
@@ -97,7 +97,7 @@ def unwrap() -> None:
     def serve(server: ssl.SSLSocket) -> None:
         server.do_handshake()
         server.sendall(b"x")
-        greenroom.sleep(WAIT)
+        linger()
         server.unwrap()
 
     with wrap(client_of(serve)) as client:

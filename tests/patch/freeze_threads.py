@@ -10,7 +10,7 @@ from typing import Any
 
 import greenroom
 
-from .freeze_help import WAIT, later
+from .freeze_help import again, later, linger
 
 
 def lock_of(module: Any, name: str) -> Callable[[], None]:
@@ -37,7 +37,7 @@ def rlock_of(module: Any, name: str) -> Callable[[], None]:
 def wait_for(lock: Any) -> None:
     def hold() -> None:
         with lock:
-            time.sleep(WAIT)
+            linger()
 
     greenroom.spawn(hold)
     greenroom.sleep(0)
@@ -53,7 +53,7 @@ def start_of(module: Any, name: str) -> Callable[[], None]:
         done.acquire()
 
         def run() -> None:
-            time.sleep(WAIT)
+            linger()
             done.release()
 
         getattr(module, name)(run, ())
@@ -71,7 +71,7 @@ def sentinel_of(module: Any) -> Callable[[], None]:
         def run() -> None:
             sentinels.append(module._set_sentinel())
             sentinels[0].acquire()
-            time.sleep(WAIT)
+            linger()
 
         _thread.start_new_thread(run, ())
         while not sentinels:
@@ -83,7 +83,7 @@ def sentinel_of(module: Any) -> Callable[[], None]:
 
 def joinable_of(module: Any, name: str) -> Callable[[], None]:
     def call() -> None:
-        getattr(module, name)(lambda: time.sleep(WAIT)).join()
+        getattr(module, name)(linger).join()
 
     return call
 
@@ -91,7 +91,7 @@ def joinable_of(module: Any, name: str) -> Callable[[], None]:
 def handle_of(module: Any) -> Callable[[], None]:
     def call() -> None:
         handle = module._ThreadHandle()
-        _thread.start_joinable_thread(lambda: time.sleep(WAIT), handle)  # type: ignore[attr-defined]
+        _thread.start_joinable_thread(linger, handle)  # type: ignore[attr-defined]
         handle.join()
 
     return call
@@ -107,7 +107,8 @@ def made_handle_of(module: Any) -> Callable[[], None]:
 
 
 def shutdown() -> None:
-    threading.Thread(target=time.sleep, args=(WAIT,)).start()
+    # A task is a daemon to threading, and what it starts would be one.
+    threading.Thread(target=linger, daemon=False).start()
     threading._thread_shutdown()  # type: ignore[attr-defined]
 
 
@@ -145,7 +146,7 @@ FREEZE: dict[str, Callable[[], None]] = {
     "threading:_thread_shutdown": shutdown,
     "_queue:SimpleQueue": queue_of(_queue),
     "queue:SimpleQueue": queue_of(queue),
-    "time:sleep": lambda: time.sleep(WAIT),
+    "time:sleep": lambda: again(time.sleep, 0.001),
 }
 
 NEVER_WAIT = {

@@ -18,7 +18,6 @@ import pytest
 from greenroom.patch.table import TABLE
 
 from .children import ROOT, child_environment
-from .freeze_help import WAIT
 
 MODULES = (
     "asyncio",
@@ -32,7 +31,7 @@ MODULES = (
     "ssl",
     "threads",
 )
-CHUNK = 12  # rows for one child: one after the other, each takes two waits and a little
+CHUNK = 12  # rows for one child, one after the other
 
 SNIPPETS = {name: importlib.import_module(f".freeze_{name}", __package__) for name in MODULES}
 MODULE_OF = {target: name for name in MODULES for target in SNIPPETS[name].FREEZE}
@@ -97,7 +96,7 @@ def found(certificate: Path) -> dict[str, dict[str, Any]]:
     ]
     result: dict[str, dict[str, Any]] = {}
     for rows, child in children:
-        output, errors = child.communicate(timeout=120)
+        output, errors = child.communicate(timeout=200)
         lines = [json.loads(line) for line in output.splitlines()]
         result.update({line["target"]: line for line in lines})
         for row in rows:
@@ -119,11 +118,9 @@ def look_at(found: dict[str, dict[str, Any]], target: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("target", ROWS)
 def test_other_tasks_go_on_while_it_waits(found, target):
-    row = look_at(found, target)
-    assert row["seconds"] > 0.9 * WAIT, "the snippet did not wait, so it shows nothing"
-    assert row["ticks"] >= 8, f"of {row['seconds'] / 0.01:.0f} that there could have been"
+    assert look_at(found, target)["one"], "nobody went on, or the snippet did not wait at all"
 
 
 @pytest.mark.parametrize("target", [target for target in ROWS if target not in ONCE])
-def test_ten_at_once_take_one_wait_and_not_ten(found, target):
-    assert look_at(found, target)["ten"] < 5 * WAIT
+def test_ten_wait_at_once_and_others_go_on(found, target):
+    assert look_at(found, target)["ten"]

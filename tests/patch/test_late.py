@@ -68,7 +68,8 @@ def test_a_lock_that_a_real_thread_holds_stays_and_is_named():
         import greenroom
         greenroom.patch_all()
         leave.set()
-        greenroom.original("time.sleep")(0.05)
+        while box.lock.locked():
+            greenroom.original("time.sleep")(0.001)
         with box.lock:
             print("free again")
     """

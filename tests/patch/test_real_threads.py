@@ -20,7 +20,7 @@ def test_a_real_thread_makes_its_own_scheduler_after_patching():
             print([task.done for task in tasks])
             done.set()
         start_new_thread(work, ())
-        done.wait()
+        done.wait(60)  # for ever it would be a deadlock until the thread has begun
     """
     assert output_of(code) == ["[True, True, True]"]
 

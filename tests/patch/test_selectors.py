@@ -128,19 +128,21 @@ def test_two_threads_may_each_run_an_asyncio_loop():
         import greenroom
         greenroom.patch_all()
         import asyncio, threading
+        from greenroom.testing.clock import VirtualClock
         async def work(name, pause):
             for step in range(2):
                 await asyncio.sleep(pause)
                 print(name, step, asyncio.get_running_loop() is asyncio.current_task().get_loop())
         threads = [
             threading.Thread(target=asyncio.run, args=(work(name, pause),))
-            for name, pause in (("a", 0.01), ("b", 0.015))
+            for name, pause in (("a", 2), ("b", 3))
         ]
-        for thread in threads:
-            thread.start()
-        asyncio.run(work("main", 0.04))
-        for thread in threads:
-            thread.join()
+        with VirtualClock():
+            for thread in threads:
+                thread.start()
+            asyncio.run(work("main", 8))
+            for thread in threads:
+                thread.join()
     """
     assert output_of(code) == [
         "a 0 True",

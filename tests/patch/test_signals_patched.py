@@ -146,8 +146,8 @@ def test_pause_in_main_raises_what_the_handler_raises():
     assert lines_of(
         """
 signal.signal(SIGALRM, stop)
-signal.setitimer(signal.ITIMER_REAL, 0.02)
 try:
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
     signal.pause()
 except Stop:
     print("stopped")

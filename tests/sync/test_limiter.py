@@ -161,7 +161,7 @@ def test_a_limiter_of_two_real_threads():
     assert len(most) == 1100 and max(most) <= 2 and limiter.borrowed == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["work", "kill", "total", "sleep"]), st.integers(1, 6)),
@@ -273,7 +273,7 @@ def test_a_rate_that_is_none(wrong):
         RateLimiter(**{"rate": 1, **wrong})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rate=st.floats(0.1, 50),
     per=st.floats(0.1, 10),

@@ -501,7 +501,7 @@ def test_context_variables_and_locals_of_a_call_are_its_own():
     assert len(tasks) == 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seconds=st.lists(st.integers(0, 5), max_size=20),
     limit=st.integers(1, 5),
@@ -536,7 +536,7 @@ def test_order_limit_and_look_ahead(seconds, limit, ahead, ordered, pauses):
         assert got == counter.ended
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     size=st.integers(1, 4),
     steps=st.lists(

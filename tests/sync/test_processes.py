@@ -158,7 +158,7 @@ def test_a_kill_kills_the_worker_and_waits_until_it_is_gone(tmp_path):
     task = spawn(to_process, write_pid, path, 60)
     pid = pid_in(path)
     task.kill()
-    assert task.join(30)
+    assert task.join(60)
     assert not os.path.exists(f"/proc/{pid}")
     assert to_process(add, 1, 2) == 3
 

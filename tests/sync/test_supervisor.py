@@ -462,7 +462,7 @@ def model(strategy, children, max_restarts):
     return starts, False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     strategy=st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
     children=CHILDREN,
@@ -502,7 +502,7 @@ def test_strategies_against_a_model(strategy, children, max_restarts):
         logging.getLogger("greenroom").disabled = False
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lives=st.lists(st.integers(0, 8), max_size=12), most=st.integers(0, 4))
 def test_never_more_than_max_restarts_in_any_stretch(lives, most):
     logging.getLogger("greenroom").disabled = True

@@ -11,7 +11,7 @@ from greenroom.core.waitqueue cimport Case, Waiter, WaitQueue
 
 cdef tuple _schedulers
 cdef Py_ssize_t _pool_threads
-cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS
+cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS, DEADLOCK_PAUSES
 cdef double FOREVER, DEADLOCK_PAUSE
 
 
@@ -54,6 +54,7 @@ cdef class Scheduler:
     cdef public object scratch
     cdef public bint interrupted
     cdef public bint in_run
+    cdef int suspicions
     cdef Face face
     cdef public object main_owner
 
@@ -97,7 +98,7 @@ cdef class Scheduler:
     cdef change_face(self)
     @cython.locals(deadline=double, looked=bint)
     cdef poll(self)
-    @cython.locals(timeout=double, main=Task)
+    @cython.locals(timeout=double, main=Task, deadlock=bint)
     cdef idle_poll(self, double deadline)
     cdef look_at_fds(self)
     @cython.locals(timed=Timed)

@@ -68,6 +68,7 @@ POLL_INTERVAL = _config.POLL_INTERVAL
 IO_BUDGET = _config.IO_BUDGET
 IDLE_CARRIERS = _config.IDLE_CARRIERS
 DEADLOCK_PAUSE = _config.DEADLOCK_PAUSE
+DEADLOCK_PAUSES = _config.DEADLOCK_PAUSES
 
 # Every scheduler that is in use, for what concerns them all: a closed fd, a fork. Replaced, never
 # changed, so that walking over it needs no lock.
@@ -137,6 +138,7 @@ class Scheduler:
     loops     callers of run_forever(): any thread or signal may have something for them to do
     live      tasks spawned and not yet ended
     in_run    main is inside run()
+    suspicions how often in a row a deadlock was not reported, for a thread may be about to begin
     face      what the thread looks like now: the face of the task that runs, None for most
     main_owner what tells main as an owner of locks: the thread's number, or after a fork the task
     """
@@ -167,6 +169,7 @@ class Scheduler:
     scratch: Any
     interrupted: bool
     in_run: bool
+    suspicions: int
     face: Face | None
     main_owner: object
 
@@ -184,6 +187,7 @@ class Scheduler:
         self.ticks = POLL_INTERVAL
         self.budget = IO_BUDGET
         self.io_waits = self.external = self.loops = self.spawned = self.live = 0
+        self.suspicions = 0
         self.thread = _originals.get_ident()
         self.debug = _config.DEBUG
         self.scratch = None
@@ -607,12 +611,13 @@ class Scheduler:
             error, main.pending = main.pending, None
             self.throw(main, error)  # it came while main was just parking
             return
-        if deadline == FOREVER and not self.io_waits and not self.external and self.is_deadlock():
-            self.suspect_deadlock()
-            return
+        deadlock = deadline == FOREVER and not (self.io_waits or self.external)
+        deadlock = deadlock and self.is_deadlock()
         self.sleeping = True
         if self.inbox:
             timeout = 0.0
+        elif deadlock:
+            timeout = DEADLOCK_PAUSE
         elif deadline == FOREVER:
             timeout = FOREVER
         elif self.clock is None:
@@ -630,6 +635,8 @@ class Scheduler:
             self.spawn(run_signal_handlers, (self,), "signal-handlers")
         elif self.clock is not None and deadline != FOREVER and not (self.inbox or self.external):
             self.clock.passed(deadline, self.ready.head is None)
+        if deadlock:
+            self.suspect_deadlock()
 
     def look_at_fds(self) -> None:
         """Make ready whose fds are ready, without waiting."""
@@ -806,12 +813,17 @@ class Scheduler:
         return True
 
     def suspect_deadlock(self) -> None:
-        """Raise DeadlockError in main, unless a thread that was just started shows up."""
-        self.sleeping = True
-        self.poller.poll(DEADLOCK_PAUSE)
-        self.sleeping = False
-        self.take_woken()
-        if self.ready.head is None and self.is_deadlock():
+        """Raise DeadlockError in main, unless a thread that was just started may show up.
+
+        On a busy machine that takes its time. So while there are threads that the interpreter does
+        not count, the loop comes here again; only so often, for a C library's are never counted.
+        """
+        if self.ready.head is not None or not self.is_deadlock():
+            self.suspicions = 0
+        elif self.suspicions < DEADLOCK_PAUSES and uncounted_threads():
+            self.suspicions += 1
+        else:
+            self.suspicions = 0
             fail(self.main, DeadlockError(self.deadlock_text()))
 
     def deadlock_text(self) -> str:
@@ -1202,6 +1214,14 @@ def add_pool_threads(count: int) -> None:
     _pool_threads += count
 
 
+def uncounted_threads() -> bool:
+    """Tell whether the process has threads that the interpreter does not count, or not yet."""
+    try:
+        return len(os.listdir("/proc/self/task")) > 1 + _originals.thread_count()
+    except OSError:
+        return False  # no /proc
+
+
 # --- a thread's beginning and end ---------------------------------------------------------------
 
 _thread_locals = _originals.thread_local()
@@ -1210,7 +1230,11 @@ _hooked = False
 
 
 class _ThreadEnd:
-    """Lies in a thread's locals; when the thread ends, the scheduler's fds are closed."""
+    """Lies in a thread's locals; when the thread ends, the scheduler's fds are closed.
+
+    Other schedulers may wait for good, because this thread might have woken somebody: they look
+    again whether that is a deadlock.
+    """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler: Scheduler | None = scheduler
@@ -1222,6 +1246,12 @@ class _ThreadEnd:
             scheduler.abandon(None)
             for forget in scheduler.main.locals or ():
                 forget(scheduler.main)
+            for other in _schedulers:
+                other.post((_look_again, ()))
+
+
+def _look_again() -> None:
+    """Nothing to do but to wake up."""
 
 
 def _make() -> Scheduler:
