@@ -587,7 +587,7 @@ class Scheduler:
             if self.timers.heap:
                 deadline = self.timers.next_deadline()
                 if deadline <= self.time:
-                    # I/O first: this thread may have been held up, and what came in time is not late.
+                    # I/O first: what came in time is not late because this thread was held up.
                     if self.io_waits:
                         self.look_at_fds()
                         looked = True
