@@ -148,6 +148,10 @@ MISSED_BECAUSE: dict[str, str] = {
     "and 18 % greenlet: one switch a turn.",
     "file_1m": "strace: one sendfile of 1 MiB and no sleep, as nginx. perf: user code is 48 % of "
     "our CPU, 14 % of nginx's: 86,000 instructions of Python, the application's open() included.",
+    "select4": "callgrind: 8,900 instructions an item, no single place: the switch 2,000, Python's "
+    "loop and look-ups 1,200, the four operations made and freed 2,400.",
+    "idle_p99": "The p99 of one server varies by a factor of 2 from run to run, that of the C "
+    "server too, which does nothing for an idle connection.",
     "tls_new": "perf: OpenSSL and the kernel, the same for all, are two thirds of gevent's CPU; "
     "callgrind: 3.02 million instructions a connection, gevent 3.10, s_server 3.13.",
     "tls_resumed": "callgrind: OpenSSL's handshake is 2.45 million instructions in each server, of "

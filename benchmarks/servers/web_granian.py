@@ -1,4 +1,7 @@
-"""granian, one worker, its own defaults.   web_granian.py wsgi|asgi PORT"""
+"""granian, one worker, its own defaults.   web_granian.py wsgi|asgi PORT
+
+The backlog also bounds how many connections it has at once, of which a case holds 10,000.
+"""
 
 import os
 import sys
@@ -15,6 +18,6 @@ os.execv(
         *(sys.executable, "-m", "granian", f"web_app:{case}"),
         *("--interface", {"wsgi": "wsgi", "asgi": "asginl"}[case], "--no-ws"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backlog", "8192", "--log-level", "error"),
+        *("--backlog", "16384", "--log-level", "error"),
     ],
 )
