@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tomllib
@@ -155,8 +156,14 @@ class Legs:
         return own if self.run(name, install, **env) else None
 
     def pytest(self, leg: str, python: Path, args: list[str], **env: str) -> None:
-        """Run pytest with an environment's python."""
-        self.run(leg, [str(python), "-m", "pytest", "-q", *args], **env)
+        """Run pytest with an environment's python.
+
+        With a root of its own for temporary folders: two sessions that end at the same time would
+        both delete an old one of theirs, and the second fails on what it does not find.
+        """
+        with tempfile.TemporaryDirectory(prefix="legs-", ignore_cleanup_errors=True) as root:
+            env = {"PYTEST_DEBUG_TEMPROOT": root, **env}
+            self.run(leg, [str(python), "-m", "pytest", "-q", *args], **env)
 
 
 def lint(legs: Legs) -> None:
