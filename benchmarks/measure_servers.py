@@ -89,7 +89,7 @@ def _idle_memory(case: ServerCase, settings: Settings, pid: int, port: int) -> S
 def _idle_latency(case: ServerCase, settings: Settings, pid: int, port: int) -> Sample:
     """The busy connections' p99 beside the idle ones, divided by the p99 without them.
 
-    Each is the middle one of several runs: the p99 of one server varies by a factor of 3.
+    Each is the middle one of several runs: the p99 of one server varies by a factor of 2.
     """
     _check_answer(case, port)
     _wrk(case, port, WARMUP_S)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
-from processes import PATIENCE, Load, raw, running
+from processes import Load, raw, running
+from waiting import PATIENCE
 
 pytest.importorskip("gunicorn")
 

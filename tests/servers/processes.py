@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE = 60.0  # seconds until a test that waits is told that it waits in vain
+from waiting import PATIENCE
 
 # Under nohup(1) SIGHUP is ignored. Children inherit that, and a server respects it: no reload then.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -48,12 +48,3 @@ def turns(count=20):
     """Let what is ready run."""
     for _ in range(count):
         greenroom.sleep(0)
-
-
-def until(condition):
-    """Let others run until condition() holds."""
-    for _ in range(20_000):
-        if condition():
-            return
-        greenroom.sleep(0.001)
-    raise AssertionError("it never came to hold")

@@ -11,7 +11,8 @@ import textwrap
 
 import pytest
 import rawhttp
-from processes import PATIENCE, get, raw, running, serving
+from processes import get, raw, running, serving
+from waiting import PATIENCE
 
 import greenroom
 from greenroom.servers import serving as module

@@ -9,7 +9,8 @@ import struct
 
 import pytest
 from patch.children import output_of, run_child
-from talking import connect, echo, fds, talk, turns, until
+from talking import connect, echo, fds, talk, turns
+from waiting import until
 
 import greenroom
 from greenroom import TCPServer

@@ -10,7 +10,8 @@ import textwrap
 
 import certificates
 import pytest
-from talking import connect, echo, fds, read_all, until
+from talking import connect, echo, fds, read_all
+from waiting import until
 
 import greenroom
 from greenroom import TLS, TCPServer

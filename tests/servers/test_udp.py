@@ -3,7 +3,8 @@
 import os
 
 import pytest
-from talking import fds, until
+from talking import fds
+from waiting import until
 
 import greenroom
 from greenroom import UDPServer
