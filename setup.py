@@ -120,7 +120,9 @@ def extensions() -> list[Extension]:
     )
 
 
-setup(
-    ext_modules=extensions(),
-    options={"build_ext": {"parallel": os.cpu_count() or 1}},
-)
+# The guard is for the processes of cythonize(): a start method that is not fork imports this file.
+if __name__ == "__main__":
+    setup(
+        ext_modules=extensions(),
+        options={"build_ext": {"parallel": os.cpu_count() or 1}},
+    )

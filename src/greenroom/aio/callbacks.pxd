@@ -124,7 +124,7 @@ cdef class Callbacks:
     @cython.locals(watcher=Watcher, alarm=Alarm, handle=Handle)
     cpdef stop(self)
     @cython.locals(handle=WatchHandle, watcher=Watcher)
-    cpdef Handle watch(self, int fd, bint write, object callback, tuple args, bint edge=*)
+    cpdef Handle watch(self, int fd, bint write, object callback, tuple args, object context=*, bint edge=*)
     @cython.locals(watcher=Watcher)
     cpdef bint unwatch(self, int fd, bint write) except -1
     @cython.locals(watcher=Watcher)

@@ -130,9 +130,14 @@ def _step_types() -> tuple[Any, Any, str]:
     loop: Any = Probe()  # type: ignore[abstract]
     future: Any = asyncio.Future(loop=loop)
     task: Any = asyncio.Task(waits(future), loop=loop)
-    seen[0]()
-    future.set_result(None)
-    seen[1](future)
+    running = asyncio._get_running_loop()
+    _set_running_loop(loop)  # from 3.14 on a step refuses to run in any other loop
+    try:
+        seen[0]()
+        future.set_result(None)
+        seen[1](future)
+    finally:
+        _set_running_loop(running)
     del task
     return type(seen[0]), type(seen[1]), getattr(seen[1], "__name__", "")
 
@@ -752,11 +757,17 @@ class Callbacks:
                         self.alarms.append(handle)
 
     def watch(
-        self, fd: int, write: bool, callback: Any, args: tuple[Any, ...], edge: bool = False
+        self,
+        fd: int,
+        write: bool,
+        callback: Any,
+        args: tuple[Any, ...],
+        context: Any = None,
+        edge: bool = False,
     ) -> Handle:
         """As loop.add_reader or add_writer; edge: of a transport, see SocketHandle."""
         self.unwatch(fd, write)
-        handle = (SocketHandle if edge else WatchHandle)(self, callback, args, None)
+        handle = (SocketHandle if edge else WatchHandle)(self, callback, args, context)
         watcher = self.watchers[fd, write] = Watcher(handle, fd, write)
         try:
             watcher.start()

@@ -19,6 +19,7 @@ Differences from asyncio's loop, all of them:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import selectors
 import signal
@@ -211,16 +212,22 @@ class Loop(_Base):  # type: ignore[misc]
 
     # --- fds
 
-    def _add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Any:
+    # Python 3.15's transports give the context that their connection was made in.
+
+    def _add_reader(
+        self, fd: Any, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> Any:
         self._check_closed()
-        return self._core.watch(_fileno(fd), False, callback, args)
+        return self._core.watch(_fileno(fd), False, callback, args, context)
 
     def _remove_reader(self, fd: Any) -> bool:
         return not self.is_closed() and self._core.unwatch(_fileno(fd), False)
 
-    def _add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> Any:
+    def _add_writer(
+        self, fd: Any, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> Any:
         self._check_closed()
-        return self._core.watch(_fileno(fd), True, callback, args)
+        return self._core.watch(_fileno(fd), True, callback, args, context)
 
     def _remove_writer(self, fd: Any) -> bool:
         return not self.is_closed() and self._core.unwatch(_fileno(fd), True)
@@ -323,7 +330,7 @@ class Loop(_Base):  # type: ignore[misc]
 
     def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
         """As asyncio: call callback(*args) in the loop when the signal has come."""
-        if asyncio.iscoroutine(callback) or asyncio.iscoroutinefunction(callback):
+        if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
         self._check_signal(sig)
         self._check_closed()

@@ -27,9 +27,11 @@ _BYTES = (bytes, bytearray, memoryview)
 class SocketTransport(_Base):  # type: ignore[misc]
     """A stream connection of a greenroom loop."""
 
+    _context: Any = None  # set by asyncio's __init__ from Python 3.15 on
+
     def _add_reader(self, fd: int, callback: Any, *args: Any) -> None:
         if self.is_reading():
-            self._loop._core.watch(fd, False, callback, args, _EDGE)
+            self._loop._core.watch(fd, False, callback, args, self._context, _EDGE)
 
     def _read_ready__data_received(self) -> None:
         if self._conn_lost:

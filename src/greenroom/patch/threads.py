@@ -253,6 +253,10 @@ def excepthook_after(original: Callable[[Any], None]) -> Callable[[Any], None]:
     return excepthook
 
 
+# The attribute of threading.Thread by which its end is seen: from 3.14 on, in 3.13, and before.
+_END_OF_THREAD = ("_os_thread_handle", "_handle", "_tstate_lock")
+
+
 def mend_main_thread(threading: Any) -> Callable[[], object] | None:
     """Let threading.main_thread() be the main thread's, and a task join it.
 
@@ -261,7 +265,7 @@ def mend_main_thread(threading: Any) -> Callable[[], object] | None:
     """
     scheduler = _scheduler.get()
     main = threading._main_thread
-    name = "_handle" if hasattr(main, "_handle") else "_tstate_lock"  # from 3.13 on, and before
+    name = next(name for name in _END_OF_THREAD if hasattr(main, name))
     original: Any = getattr(main, name)
     if scheduler.current is not scheduler.main:
         threading._active.pop(main._ident, None)
@@ -269,8 +273,8 @@ def mend_main_thread(threading: Any) -> Callable[[], object] | None:
         threading._active[main._ident] = main
     elif isinstance(original, (ThreadHandle, ThreadEndLock)):
         return None
-    if name == "_handle":
-        main._handle = make_thread_handle(main._ident)
+    if name != "_tstate_lock":
+        setattr(main, name, make_thread_handle(main._ident))
     else:
         # threading._shutdown() releases main's lock, and must not wait for one that is not main's.
         threading._shutdown_locks.discard(original)
