@@ -31,7 +31,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
-WANTED = ("3.11", "3.12", "3.13", "3.14")
+WANTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
+# Where scripts/pythons.sh puts interpreters that the machine has not installed.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+FETCHED = Path(os.environ.get("GREENROOM_PYTHONS") or CACHE / "greenroom" / "pythons") / "bin"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 # Exact versions: a new one of these finds new things in code that has not changed. And what the
 # public modules import, for mypy takes a module that is not there for an error.
@@ -61,11 +64,12 @@ def version_of(python: str) -> str | None:
 
 
 def find_pythons() -> dict[str, str]:
-    """Return the interpreters on this machine by version: this one, the PATH's, pyenv's."""
+    """Return the interpreters on this machine by version: this one, the PATH's, pyenv's, fetched."""
     candidates = [sys.executable]
     candidates += [path for version in WANTED if (path := shutil.which(f"python{version}"))]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates += sorted(map(str, pyenv.glob("3.*/bin/python")), reverse=True)
+    candidates += [str(FETCHED / f"python{version}") for version in WANTED]
     found: dict[str, str] = {}
     for python in candidates:
         version = version_of(python)
@@ -240,7 +244,9 @@ def report(legs: Legs, missing: list[str]) -> int:
     """Print what failed, what was not found, and the sums."""
     print()
     for version in missing:
-        print(f"not found, so not tested: CPython {version}")
+        print(
+            f"not found, so not tested: CPython {version} (scripts/pythons.sh brings it to Debian)"
+        )
     for leg in legs.failed:
         print(f"failed: {leg}")
     for line in legs.failures:  # again, at the end, where a log that was cut off still has them

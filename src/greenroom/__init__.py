@@ -10,6 +10,8 @@ import sys as _sys
 
 from greenroom import _originals as _originals  # before anything is patched
 
+_originals.__name__  # noqa: B018  # used at once, or `-X lazy_imports=all` imports it too late
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from greenroom import from_thread

@@ -7,7 +7,6 @@ built-in TimeoutError, so that code written for sockets and futures catches them
 import builtins
 import errno
 
-
 # What CPython raises of a wait, or for a thread to start, at interpreter shutdown: new in 3.13.
 TooLateError: type[RuntimeError] = getattr(builtins, "PythonFinalizationError", RuntimeError)
 

@@ -49,7 +49,9 @@ print(name() == before)
     assert output_of(PATCH + code) == [f"True {renamed}", "True"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="threads have names for the kernel from 3.14")
+@pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="threads have names for the kernel from 3.14"
+)
 def test_the_main_thread_names_the_process_as_it_does_unpatched():
     code = """
 import threading
