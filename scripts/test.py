@@ -64,7 +64,7 @@ def version_of(python: str) -> str | None:
 
 
 def find_pythons() -> dict[str, str]:
-    """Return the interpreters on this machine by version: this one, the PATH's, pyenv's, fetched."""
+    """Return the interpreters on this machine by version: this one, PATH's, pyenv's, fetched."""
     candidates = [sys.executable]
     candidates += [path for version in WANTED if (path := shutil.which(f"python{version}"))]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"

@@ -572,7 +572,7 @@ def test_who_was_woken_before_the_close_does_not_read_the_next_file(tls):
             assert reading.exception.errno == errno.EBADF
 
 
-# How a read ends that the peer did not end by close_notify differs by version of OpenSSL and Python.
+# How a read without close_notify ends differs by version of OpenSSL and Python.
 ENDS = """
 import socket, ssl, sys, threading, time
 

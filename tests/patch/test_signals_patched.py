@@ -222,6 +222,35 @@ print(type(task.exception).__name__)
     ) == ["TaskKilled"]
 
 
+def test_a_handler_may_wait_and_start_threads_while_every_task_waits():
+    # Symptom: uncompiled, the handler ran inside the scheduler's loop and ended the program.
+    code = """
+import time
+done = threading.Event()
+lock = threading.Lock()
+def handler(number, frame):
+    with lock:
+        time.sleep(0.01)
+    thread = threading.Thread(target=print, args=("in a thread",))
+    thread.start()
+    thread.join()
+    count.append(number)
+    if len(count) == 20:
+        done.set()
+count = []
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.02)
+busy = threading.Thread(target=lambda: [time.sleep(0.001) for _ in range(100)])
+busy.start()
+done.wait()
+signal.setitimer(signal.ITIMER_REAL, 0)
+busy.join()
+print(len(count) >= 20)
+"""
+    lines = lines_of(code)
+    assert lines[-1] == "True" and set(lines[:-1]) == {"in a thread"} and len(lines) > 20
+
+
 def test_getsignal_returns_what_was_set():
     assert lines_of(
         """

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _CORE_FOLDER = dirname(__file__) + "/"
 _OWN_FOLDER = dirname(dirname(__file__)) + "/"
+_SYNC_FOLDER = _OWN_FOLDER + "sync/"
 
 # The standard library's own frames say less than the line that called them, as long as they are
 # the ones that any wait goes through.
@@ -28,6 +29,11 @@ def is_own_code(code: CodeType) -> bool:
 def is_core_code(code: CodeType) -> bool:
     """Tell whether code is of the layer core."""
     return code.co_filename.startswith(_CORE_FOLDER)
+
+
+def is_waiting_code(code: CodeType) -> bool:
+    """Tell whether code is of the layers that keep queues of tasks: core and sync."""
+    return code.co_filename.startswith((_CORE_FOLDER, _SYNC_FOLDER))
 
 
 def describe(reason: object) -> str:

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from greenroom import _config, _originals
-from greenroom.core import hooks
+from greenroom.core import hooks, native, report
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.timers import FOREVER
 from greenroom.core.waitqueue import WaitQueue
@@ -40,6 +40,16 @@ class _Handler:
         self.handler = handler
 
     def __call__(self, number: int, frame: Any) -> None:
+        # Uncompiled, the interpreter calls it in the middle of a queue's or the scheduler's code
+        # too, where nothing may wait, spawn or wake: a task calls it then, in its turn.
+        if not native.compiled() and _in_waiting_code(frame):
+            scheduler = _scheduler.get()
+            scheduler.call_soon_threadsafe(scheduler.spawn, self.call, (number, frame))
+        else:
+            self.call(number, frame)
+
+    def call(self, number: int, frame: Any) -> None:
+        """Call the program's handler, unless a sigwait() takes the signal."""
         if not signal_came(number):
             try:
                 _scheduler.call_handler(self.handler, number, frame)
@@ -48,6 +58,14 @@ class _Handler:
 
     def __repr__(self) -> str:
         return f"<greenroom around {self.handler!r}>"
+
+
+def _in_waiting_code(frame: Any) -> bool:
+    if native.thread_scheduler() is None:
+        return False
+    if not _scheduler.can_wait():
+        return True
+    return frame is not None and report.is_waiting_code(frame.f_code)
 
 
 def _wrapped(number: Any, handler: Any) -> Any:
