@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import signal
+import socket
 import sys
 import threading
 import weakref
@@ -615,3 +616,97 @@ def test_handles_say_what_they_are(loop):
     timer = loop.call_later(3, print)
     assert repr(timer).startswith("<TimerHandle when=")
     timer.cancel()
+
+
+def test_callbacks_that_share_a_context_may_block_at_the_same_time(loop):
+    # Symptom: the second raised "cannot enter context: it is already entered". From Python 3.15 on
+    # all callbacks of a connection share one.
+    variable = contextvars.ContextVar("variable")
+    context = contextvars.copy_context()
+    context.run(variable.set, "shared")
+    seen = []
+
+    def callback(number):
+        seen.append((number, "begins", variable.get()))
+        greenroom.sleep(0)
+        seen.append((number, "ends", variable.get()))
+        if number == 2:
+            loop.stop()
+
+    for number in (1, 2):
+        loop.call_soon(callback, number, context=context)
+    loop.run_forever()
+    assert seen == [
+        (1, "begins", "shared"),
+        (2, "begins", "shared"),
+        (1, "ends", "shared"),
+        (2, "ends", "shared"),
+    ]
+
+
+def test_tasks_that_share_a_context_may_block_at_the_same_time(loop):
+    context = contextvars.copy_context()
+
+    async def blocks():
+        greenroom.sleep(0)
+        await asyncio.sleep(0)
+        return 1
+
+    async def main():
+        tasks = [loop.create_task(blocks(), context=context) for _ in range(3)]
+        return await asyncio.gather(*tasks)
+
+    assert loop.run_until_complete(main()) == [1, 1, 1]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="a connection has a context from 3.15 on")
+@pytest.mark.parametrize("make", [new_event_loop, asyncio.SelectorEventLoop])
+def test_the_callbacks_of_a_connection_run_in_the_context_it_was_made_in(make):
+    # Symptom: TypeError, _add_reader() got an unexpected keyword argument 'context'.
+    variable = contextvars.ContextVar("variable", default="none")
+    seen = []
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport):
+            seen.append(("made", variable.get()))
+
+        def data_received(self, data):
+            seen.append((data, variable.get()))
+
+        def eof_received(self):
+            seen.append(("end", variable.get()))
+
+        def pause_writing(self):
+            seen.append(("pause", variable.get()))
+
+        def resume_writing(self):
+            seen.append(("resume", variable.get()))
+
+        def connection_lost(self, error):
+            seen.append(("lost", variable.get()))
+            ended.set_result(None)
+
+    async def main():
+        nonlocal ended
+        ended = asyncio.get_running_loop().create_future()
+        reader, writer = await asyncio.open_connection(sock=one)
+        variable.set("client")
+        transport, _ = await asyncio.get_running_loop().create_connection(Protocol, sock=other)
+        variable.set("later")
+        transport.write(bytes(1 << 20))
+        writer.write(b"x")
+        await reader.readexactly(1 << 20)
+        writer.close()
+        await ended
+
+    ended = None
+    one, other = socket.socketpair()
+    loop = make()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+    assert {name for name, _ in seen} == {"made", b"x", "pause", "resume", "end", "lost"}
+    assert {value for _, value in seen if value != "later"} == {"client"}
+    # write() calls pause_writing() itself, where the caller is.
+    assert [name for name, value in seen if value == "later"] == ["pause"]
