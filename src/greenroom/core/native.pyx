@@ -23,8 +23,13 @@ cdef extern from *:
     """
     #include <time.h>
 
-    /* The scheduler of this OS thread: borrowed, owned by the ThreadSlot in the thread's locals. */
+    /* Of each OS thread, so that none sees another's where there is no GIL.
+     * SAFETY: the scheduler is borrowed: the ThreadSlot in the thread's locals owns it. What the
+     * call before raised is owned; it is set after the call and taken at once by its caller, with
+     * nothing run in between. A greenlet stays in its thread, so a call ends where it began. */
     static __thread PyObject *greenroom_thread_scheduler = NULL;
+    static __thread PyObject *greenroom_raised = NULL;
+    static __thread int greenroom_returned = 0;
 
     static double greenroom_monotonic(void)
     {
@@ -33,13 +38,28 @@ cdef extern from *:
         return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
     }
 
-    /* context.run(fn, *args), without building a bound method and a second argument tuple. What it
-     * raises is returned in *error. Every frame below a parked task is copied at each switch and
-     * kept while it is parked, so this one is small, and the caller needs no try block. */
-    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args,
-                                       PyObject **error)
+    /* Keep the exception that is set, in its normal form, in greenroom_raised. Not inlined: it has
+     * no part in the frames of its callers, which are copied at each switch. */
+    static __attribute__((noinline)) void greenroom_keep_error(void)
     {
-        PyObject *result = NULL, *type, *value, *traceback;
+        PyObject *type, *value, *traceback, *before;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback != NULL)
+            PyException_SetTraceback(value, traceback);
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        before = greenroom_raised;
+        greenroom_raised = value;
+        Py_XDECREF(before);
+    }
+
+    /* context.run(fn, *args), without building a bound method and a second argument tuple. What it
+     * raises is kept in greenroom_raised. Every frame below a parked task is copied at each switch
+     * and kept while it is parked, so this one is small, and the caller needs no try block. */
+    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args)
+    {
+        PyObject *result = NULL;
         if (PyContext_Enter(context) == 0) {
             result = PyObject_Call(fn, args, NULL);
             if (PyContext_Exit(context) < 0)
@@ -47,42 +67,37 @@ cdef extern from *:
         }
         if (result != NULL)
             return result;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (traceback != NULL)
-            PyException_SetTraceback(value, traceback);
-        Py_XDECREF(type);
-        Py_XDECREF(traceback);
-        Py_XDECREF(*error);
-        *error = value;
+        greenroom_keep_error();
         Py_RETURN_NONE;
     }
 
-    /* generator.send(value) in context. Returns what it yields; at its end *returned is set, and
-     * what it returns comes back. What it raises is returned in *error. */
-    static PyObject *greenroom_send_in(PyObject *context, PyObject *generator, PyObject *value,
-                                       int *returned, PyObject **error)
+    /* generator.send(value) in context. Returns what it yields; at its end greenroom_returned is
+     * set, and what it returns comes back. What it raises is kept in greenroom_raised. */
+    static PyObject *greenroom_send_in(PyObject *context, PyObject *generator, PyObject *value)
     {
-        PyObject *result = NULL, *type, *raised, *traceback;
+        PyObject *result = NULL;
         PySendResult sent = PYGEN_ERROR;
         if (PyContext_Enter(context) == 0) {
             sent = PyIter_Send(generator, value, &result);
             if (PyContext_Exit(context) < 0)
                 Py_CLEAR(result);
         }
-        *returned = sent == PYGEN_RETURN;
-        if (result != NULL)
-            return result;
-        PyErr_Fetch(&type, &raised, &traceback);
-        PyErr_NormalizeException(&type, &raised, &traceback);
-        if (traceback != NULL)
-            PyException_SetTraceback(raised, traceback);
-        Py_XDECREF(type);
-        Py_XDECREF(traceback);
-        Py_XDECREF(*error);
-        *error = raised;
-        *returned = 1;
-        Py_RETURN_NONE;
+        if (result == NULL) {
+            greenroom_keep_error();
+            result = Py_NewRef(Py_None);
+            sent = PYGEN_RETURN;
+        }
+        greenroom_returned = sent == PYGEN_RETURN;
+        return result;
+    }
+
+    static PyObject *greenroom_take_error(void)
+    {
+        PyObject *error = greenroom_raised;
+        if (error == NULL)
+            Py_RETURN_NONE;
+        greenroom_raised = NULL;
+        return error;
     }
 
     static PyObject *greenroom_function_name(PyObject *fn)
@@ -93,10 +108,12 @@ cdef extern from *:
     }
     """
     PyObject *greenroom_thread_scheduler
+    PyObject *greenroom_raised
+    int greenroom_returned
     double greenroom_monotonic() noexcept
-    object greenroom_call_in(object context, object fn, object args, PyObject **error)
-    object greenroom_send_in(object context, object generator, object value, int *returned,
-                             PyObject **error)
+    object greenroom_call_in(object context, object fn, object args)
+    object greenroom_send_in(object context, object generator, object value)
+    object greenroom_take_error()
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
     void PyObject_GC_UnTrack(void *thing)
@@ -111,10 +128,6 @@ cdef extern from *:
 
 
 PyGreenlet_Import()
-
-# SAFETY: owned; set and taken under the GIL, with nothing run in between.
-cdef PyObject *raised = NULL
-cdef int returned = 0
 
 
 cdef object current_greenlet():
@@ -140,7 +153,7 @@ cdef object copy_context():
 
 cdef object call_in_context(object context, object fn, object args):
     """Return fn(*args), called in context. What it raises is left for take_error()."""
-    return greenroom_call_in(context, fn, args, &raised)
+    return greenroom_call_in(context, fn, args)
 
 
 cdef bint is_coroutine(object thing) noexcept:
@@ -153,12 +166,13 @@ cdef object send_in_context(object context, object generator, object value):
 
     What it raises is left for take_error(), and counts as its end.
     """
-    return greenroom_send_in(context, generator, value, &returned, &raised)
+    return greenroom_send_in(context, generator, value)
 
 
 cdef object throw_in_context(object context, object generator, object error):
     """As send_in_context(), with generator.throw(error)."""
-    global raised, returned
+    global greenroom_raised, greenroom_returned
+    cdef PyObject *before
     result = failure = None
     cdef bint ended = True
     try:
@@ -168,28 +182,23 @@ cdef object throw_in_context(object context, object generator, object error):
         result = stop.value
     except BaseException as found:
         failure = found
-    returned = ended
+    greenroom_returned = ended
     if failure is not None:
         Py_INCREF(failure)
-        Py_XDECREF(raised)
-        raised = <PyObject *>failure
+        before = greenroom_raised
+        greenroom_raised = <PyObject *>failure
+        Py_XDECREF(before)
     return result
 
 
 cdef bint has_returned() noexcept:
     """Tell whether the generator of the send_in_context() before has come to its end."""
-    return returned
+    return greenroom_returned
 
 
 cdef object take_error():
     """Return what the call before raised, or None."""
-    global raised
-    if raised == NULL:
-        return None
-    error = <object>raised
-    Py_DECREF(error)
-    raised = NULL
-    return error
+    return greenroom_take_error()
 
 
 cdef untrack(object thing):
