@@ -10,6 +10,11 @@ import sys as _sys
 
 from greenroom import _originals as _originals  # before anything is patched
 
+if "t" in _sys.abiflags:  # a free-threaded build
+    from greenroom import _gil
+
+    _gil.load()
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from greenroom import from_thread

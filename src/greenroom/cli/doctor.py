@@ -16,7 +16,7 @@ import warnings
 
 import greenlet
 
-from greenroom import _config
+from greenroom import _config, _gil
 from greenroom.core import arena, native
 from greenroom.core import scheduler as _scheduler
 from greenroom.patch import apply
@@ -60,6 +60,7 @@ def installation() -> list[str]:
     rows = [row for row in TABLE if row.applies and row.how != "hook"]
     return [
         f"Python     {platform.python_version()} ({sys.implementation.name}), {sys.executable}",
+        f"GIL        {_gil.status(_config.FREE_THREADED, _gil.enabled())}",
         f"greenlet   {greenlet.__version__}",
         f"compiled   {how}",
         f"poller     {poller}",
