@@ -14,6 +14,7 @@ free_threaded = pytest.mark.skipif(
 )
 # Before 3.3 greenlet itself needs the GIL: it keeps the state of a switch once a process.
 GREENLET_NEEDS_IT = tuple(map(int, greenlet.__version__.split(".")[:2])) < (3, 3)
+OLD = _gil.is_old(greenlet.__version__)
 without_gil = pytest.mark.skipif(
     not _config.FREE_THREADED or GREENLET_NEEDS_IT,
     reason="of a free-threaded build with a greenlet that switches without the GIL",
@@ -21,23 +22,31 @@ without_gil = pytest.mark.skipif(
 
 
 def test_an_ordinary_build_and_a_gil_that_is_on_already_are_nothing_to_speak_of():
-    assert _gil.message(True, True, "greenroom") is None
+    assert _gil.message(True, True, "greenroom", "3.5.4") is None
     assert "ordinary build" in _gil.status(False, True)
 
 
 def test_the_message_names_who_turned_the_gil_on_and_what_to_do():
-    said = _gil.message(False, True, "greenlet 3.2.2")
-    assert said.startswith("importing greenroom turned the GIL on: greenlet 3.2.2 cannot run")
+    said = _gil.message(False, True, "greenlet", "3.6.0")
+    assert said.startswith("importing greenroom turned the GIL on: greenlet cannot run")
     assert said.endswith("start Python with PYTHON_GIL=1 (or -X gil=1)")
     assert "PYTHON_GIL=0" not in said
 
 
 def test_without_the_gil_import_and_doctor_both_say_that_threads_are_not_supported():
-    for said in (_gil.message(False, False, "greenroom"), _gil.status(True, False)):
+    for said in (_gil.message(False, False, "", "4.0a1"), _gil.status(True, False)):
         assert "several threads without" in said
         assert "lose wake-ups or crash" in said
         assert _gil.REMEDY in said
     assert "not supported yet" in _gil.status(True, True)
+
+
+@pytest.mark.parametrize("version", ["3.2.2", "3.4.0", "3.5.3"])
+@pytest.mark.parametrize("gil", [(True, True), (False, True), (False, False)])
+def test_a_greenlet_that_a_free_threaded_build_crashes_with_is_named_whatever_the_gil(version, gil):
+    said = _gil.message(*gil, "greenroom", version)
+    assert f"greenlet {version} can crash or hang" in said
+    assert "greenlet 3.5.4 or newer" in said
 
 
 @pytest.mark.skipif(_config.FREE_THREADED, reason="of an ordinary build")
@@ -77,7 +86,7 @@ def test_the_extension_is_loaded_by_import_and_not_at_the_first_use():
         print(one.category.__name__, one.filename, str(one.message).partition(" cannot")[0])
     """
     )
-    owner = "greenroom's extensions" if native.compiled() else f"greenlet {greenlet.__version__}"
+    owner = "greenroom's extensions" if native.compiled() else "greenlet"
     assert lines == [
         "True False",
         "runs",
@@ -99,6 +108,7 @@ def test_with_the_gil_off_import_says_what_is_not_supported():
     assert done.stderr.count("RuntimeWarning: greenroom is imported with the GIL off") == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*can crash or hang")
 def test_loading_leaves_the_filters_of_warnings_as_they_were():
     before = list(warnings.filters)
     _gil.load()
@@ -137,8 +147,10 @@ def test_import_turns_the_gil_on_and_says_so_once():
 
 
 @free_threaded
-def test_where_the_gil_is_on_from_the_start_nothing_is_said():
-    assert gil_after_import("1") == ("True", [])
+def test_where_the_gil_is_on_from_the_start_nothing_is_said_of_it():
+    on, said = gil_after_import("1")
+    assert on == "True"
+    assert len(said) == OLD and all("can crash or hang" in line for line in said)
 
 
 @free_threaded

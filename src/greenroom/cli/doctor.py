@@ -61,7 +61,7 @@ def installation() -> list[str]:
     return [
         f"Python     {platform.python_version()} ({sys.implementation.name}), {sys.executable}",
         f"GIL        {_gil.status(_config.FREE_THREADED, _gil.enabled())}",
-        f"greenlet   {greenlet.__version__}",
+        f"greenlet   {_greenlet()}",
         f"compiled   {how}",
         f"poller     {poller}",
         f"slab       {slab} for the stacks of greenlets",
@@ -78,6 +78,13 @@ def installation() -> list[str]:
         f"processors {os.cpu_count()}",
         f"patches    {len(rows)} names of the standard library, in the parts {', '.join(PARTS)}",
     ]
+
+
+def _greenlet() -> str:
+    version: str = greenlet.__version__
+    if _config.FREE_THREADED and _gil.is_old(version):
+        return _gil.old_greenlet(version).removeprefix("greenlet ")
+    return version
 
 
 def _pipes() -> str:
