@@ -12,6 +12,11 @@ from greenroom import _originals as _originals  # before anything is patched
 
 _originals.__name__  # noqa: B018  # used at once, or `-X lazy_imports=all` imports it too late
 
+if "t" in _sys.abiflags:  # a free-threaded build
+    from greenroom import _gil
+
+    _gil.load()
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from greenroom import from_thread

@@ -4,6 +4,7 @@ The environment is read when greenroom is imported; a bad value is an error then
 """
 
 import os
+import sys
 
 
 def _env_int(name: str, default: int) -> int:
@@ -24,6 +25,9 @@ def _env_choice(name: str, choices: tuple[str, ...]) -> str:
         raise ValueError(f"{name}={text!r}: expected one of {', '.join(choices)}")
     return text
 
+
+# A build of Python that can run without the GIL, be the GIL on or off.
+FREE_THREADED = "t" in sys.abiflags
 
 # GREENROOM_DEBUG=1: check the scheduler's invariants at each switch (slow: O(tasks) a switch).
 DEBUG = bool(_env_int("GREENROOM_DEBUG", 0))

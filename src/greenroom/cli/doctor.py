@@ -16,7 +16,7 @@ import warnings
 
 import greenlet
 
-from greenroom import _config
+from greenroom import _config, _gil
 from greenroom.core import arena, native
 from greenroom.core import scheduler as _scheduler
 from greenroom.patch import apply
@@ -60,7 +60,8 @@ def installation() -> list[str]:
     rows = [row for row in TABLE if row.applies and row.how != "hook"]
     return [
         f"Python     {platform.python_version()} ({sys.implementation.name}), {sys.executable}",
-        f"greenlet   {greenlet.__version__}",
+        f"GIL        {_gil.status(_config.FREE_THREADED, _gil.enabled())}",
+        f"greenlet   {_greenlet()}",
         f"compiled   {how}",
         f"poller     {poller}",
         f"slab       {slab} for the stacks of greenlets",
@@ -77,6 +78,13 @@ def installation() -> list[str]:
         f"processors {os.cpu_count()}",
         f"patches    {len(rows)} names of the standard library, in the parts {', '.join(PARTS)}",
     ]
+
+
+def _greenlet() -> str:
+    version: str = greenlet.__version__
+    if _config.FREE_THREADED and _gil.is_old(version):
+        return _gil.old_greenlet(version).removeprefix("greenlet ")
+    return version
 
 
 def _pipes() -> str:

@@ -134,7 +134,10 @@ cdef extern from *:
 
     static void greenroom_arena_install(void)
     {
+        static char installed;  /* twice would make it its own predecessor */
         PyObjectArenaAllocator ours = {NULL, greenroom_arena_alloc, greenroom_arena_free};
+        if (__atomic_test_and_set(&installed, __ATOMIC_ACQ_REL))
+            return;
         pthread_atfork(NULL, NULL, greenroom_leave);
         PyObject_GetArenaAllocator(&greenroom_before);
         PyObject_SetArenaAllocator(&ours);

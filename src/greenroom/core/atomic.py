@@ -3,6 +3,11 @@
 Compiled, a method that calls no Python code runs under the GIL from its first line to its last, so
 testing a lock and standing in its queue is one step. Uncompiled, the interpreter may let another
 thread in between any two bytecodes; there the methods named here share one re-entrant lock.
+
+Without the GIL (a free-threaded build with PYTHON_GIL=0) the compiled methods do not exclude each
+other, and the lock of an uncompiled install does not cover all that the GIL covers: a test and a
+wake-up, a field and the message that follows it. So tasks in several threads are not supported
+there yet (greenroom/_gil.py says so).
 """
 
 from __future__ import annotations

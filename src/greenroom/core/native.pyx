@@ -23,8 +23,13 @@ cdef extern from *:
     """
     #include <time.h>
 
-    /* The scheduler of this OS thread: borrowed, owned by the ThreadSlot in the thread's locals. */
+    /* Of each OS thread, so that none sees another's where there is no GIL.
+     * SAFETY: the scheduler is borrowed: the ThreadSlot in the thread's locals owns it. What the
+     * call before raised is owned; it is set after the call and taken at once by its caller, with
+     * nothing run in between. A greenlet stays in its thread, so a call ends where it began. */
     static __thread PyObject *greenroom_thread_scheduler = NULL;
+    static __thread PyObject *greenroom_raised = NULL;
+    static __thread int greenroom_returned = 0;
 
     static double greenroom_monotonic(void)
     {
@@ -33,26 +38,28 @@ cdef extern from *:
         return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
     }
 
-    /* Move the exception that is set to *error, and return None in the place of a result. */
-    static PyObject *greenroom_keep_error(PyObject **error)
+    /* Keep the exception that is set, in its normal form, in greenroom_raised; return None in the
+     * place of a result. Not inlined: it has no part in the frames of its callers, which are copied
+     * at each switch. */
+    static __attribute__((noinline)) PyObject *greenroom_keep_error(void)
     {
-        PyObject *type, *value, *traceback;
+        PyObject *type, *value, *traceback, *before;
         PyErr_Fetch(&type, &value, &traceback);
         PyErr_NormalizeException(&type, &value, &traceback);
         if (traceback != NULL)
             PyException_SetTraceback(value, traceback);
         Py_XDECREF(type);
         Py_XDECREF(traceback);
-        Py_XDECREF(*error);
-        *error = value;
+        before = greenroom_raised;
+        greenroom_raised = value;
+        Py_XDECREF(before);
         Py_RETURN_NONE;
     }
 
     /* context.run(fn, *args), without building a bound method and a second argument tuple. What it
-     * raises is returned in *error. Every frame below a parked task is copied at each switch and
-     * kept while it is parked, so this one is small, and the caller needs no try block. */
-    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args,
-                                       PyObject **error)
+     * raises is kept in greenroom_raised. Every frame below a parked task is copied at each switch
+     * and kept while it is parked, so this one is small, and the caller needs no try block. */
+    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args)
     {
         PyObject *result = NULL;
         if (PyContext_Enter(context) == 0) {
@@ -60,33 +67,31 @@ cdef extern from *:
             if (PyContext_Exit(context) < 0)
                 Py_CLEAR(result);
         }
-        return result != NULL ? result : greenroom_keep_error(error);
+        return result != NULL ? result : greenroom_keep_error();
     }
 
     /* As greenroom_call_in(), in a copy of context if that has been entered and not left. */
-    static PyObject *greenroom_call_in_free(PyObject *context, PyObject *fn, PyObject *args,
-                                            PyObject **error)
+    static PyObject *greenroom_call_in_free(PyObject *context, PyObject *fn, PyObject *args)
     {
         PyObject *result, *copy;
         if (PyContext_Enter(context) < 0) {
             PyErr_Clear();
             copy = PyContext_Copy(context);
             if (copy == NULL)
-                return greenroom_keep_error(error);
-            result = greenroom_call_in(copy, fn, args, error);
+                return greenroom_keep_error();
+            result = greenroom_call_in(copy, fn, args);
             Py_DECREF(copy);
             return result;
         }
         result = PyObject_Call(fn, args, NULL);
         if (PyContext_Exit(context) < 0)
             Py_CLEAR(result);
-        return result != NULL ? result : greenroom_keep_error(error);
+        return result != NULL ? result : greenroom_keep_error();
     }
 
-    /* generator.send(value) in context. Returns what it yields; at its end *returned is set, and
-     * what it returns comes back. What it raises is returned in *error. */
-    static PyObject *greenroom_send_in(PyObject *context, PyObject *generator, PyObject *value,
-                                       int *returned, PyObject **error)
+    /* generator.send(value) in context. Returns what it yields; at its end greenroom_returned is
+     * set, and what it returns comes back. What it raises is kept in greenroom_raised. */
+    static PyObject *greenroom_send_in(PyObject *context, PyObject *generator, PyObject *value)
     {
         PyObject *result = NULL;
         PySendResult sent = PYGEN_ERROR;
@@ -95,11 +100,21 @@ cdef extern from *:
             if (PyContext_Exit(context) < 0)
                 Py_CLEAR(result);
         }
-        *returned = sent == PYGEN_RETURN;
-        if (result != NULL)
-            return result;
-        *returned = 1;
-        return greenroom_keep_error(error);
+        if (result == NULL) {
+            result = greenroom_keep_error();
+            sent = PYGEN_RETURN;
+        }
+        greenroom_returned = sent == PYGEN_RETURN;
+        return result;
+    }
+
+    static PyObject *greenroom_take_error(void)
+    {
+        PyObject *error = greenroom_raised;
+        if (error == NULL)
+            Py_RETURN_NONE;
+        greenroom_raised = NULL;
+        return error;
     }
 
     static int greenroom_is_finalizing(void)
@@ -119,11 +134,13 @@ cdef extern from *:
     }
     """
     PyObject *greenroom_thread_scheduler
+    PyObject *greenroom_raised
+    int greenroom_returned
     double greenroom_monotonic() noexcept
-    object greenroom_call_in(object context, object fn, object args, PyObject **error)
-    object greenroom_send_in(object context, object generator, object value, int *returned,
-                             PyObject **error)
-    object greenroom_call_in_free(object context, object fn, object args, PyObject **error)
+    object greenroom_call_in(object context, object fn, object args)
+    object greenroom_call_in_free(object context, object fn, object args)
+    object greenroom_send_in(object context, object generator, object value)
+    object greenroom_take_error()
     bint greenroom_is_finalizing() noexcept
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
@@ -139,10 +156,6 @@ cdef extern from *:
 
 
 PyGreenlet_Import()
-
-# SAFETY: owned; set and taken under the GIL, with nothing run in between.
-cdef PyObject *raised = NULL
-cdef int returned = 0
 
 
 cdef object current_greenlet():
@@ -173,12 +186,12 @@ cdef bint is_finalizing() noexcept:
 
 cdef object call_in_context(object context, object fn, object args):
     """Return fn(*args), called in context. What it raises is left for take_error()."""
-    return greenroom_call_in(context, fn, args, &raised)
+    return greenroom_call_in(context, fn, args)
 
 
 cdef object call_in_free_context(object context, object fn, object args):
     """As call_in_context(), in a copy of context if code that parked is inside it."""
-    return greenroom_call_in_free(context, fn, args, &raised)
+    return greenroom_call_in_free(context, fn, args)
 
 
 cdef bint is_coroutine(object thing) noexcept:
@@ -191,12 +204,13 @@ cdef object send_in_context(object context, object generator, object value):
 
     What it raises is left for take_error(), and counts as its end.
     """
-    return greenroom_send_in(context, generator, value, &returned, &raised)
+    return greenroom_send_in(context, generator, value)
 
 
 cdef object throw_in_context(object context, object generator, object error):
     """As send_in_context(), with generator.throw(error)."""
-    global raised, returned
+    global greenroom_raised, greenroom_returned
+    cdef PyObject *before
     result = failure = None
     cdef bint ended = True
     try:
@@ -206,28 +220,23 @@ cdef object throw_in_context(object context, object generator, object error):
         result = stop.value
     except BaseException as found:
         failure = found
-    returned = ended
+    greenroom_returned = ended
     if failure is not None:
         Py_INCREF(failure)
-        Py_XDECREF(raised)
-        raised = <PyObject *>failure
+        before = greenroom_raised
+        greenroom_raised = <PyObject *>failure
+        Py_XDECREF(before)
     return result
 
 
 cdef bint has_returned() noexcept:
     """Tell whether the generator of the send_in_context() before has come to its end."""
-    return returned
+    return greenroom_returned
 
 
 cdef object take_error():
     """Return what the call before raised, or None."""
-    global raised
-    if raised == NULL:
-        return None
-    error = <object>raised
-    Py_DECREF(error)
-    raised = NULL
-    return error
+    return greenroom_take_error()
 
 
 cdef untrack(object thing):

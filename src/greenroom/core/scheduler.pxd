@@ -13,6 +13,8 @@ cdef tuple _schedulers
 cdef Py_ssize_t _pool_threads
 cdef int POLL_INTERVAL, IO_BUDGET, IDLE_CARRIERS, DEADLOCK_PAUSES
 cdef double FOREVER, DEADLOCK_PAUSE
+cdef bint FREE_THREADED
+cdef object _lock
 
 
 @cython.final
@@ -146,6 +148,9 @@ cpdef object current_owner()
 @cython.locals(scheduler=Scheduler)
 cpdef Face current_face()
 cdef bint shielded(Task task)
+cpdef tuple schedulers()
+@cython.locals(before=tuple, after=tuple)
+cdef bint replace_schedulers(Scheduler gone, Scheduler new) except -1
 cpdef add_pool_threads(Py_ssize_t count)
 @cython.locals(scheduler=Scheduler, task=Task)
 cpdef thread_of(object ident)

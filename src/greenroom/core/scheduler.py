@@ -69,9 +69,14 @@ IO_BUDGET = _config.IO_BUDGET
 IDLE_CARRIERS = _config.IDLE_CARRIERS
 DEADLOCK_PAUSE = _config.DEADLOCK_PAUSE
 DEADLOCK_PAUSES = _config.DEADLOCK_PAUSES
+FREE_THREADED = _config.FREE_THREADED
+
+# What follows belongs to all threads. It is changed under _lock, which is held for no longer than
+# that and around no foreign code. Re-entrant: a finalizer may end a thread's scheduler in between.
+_lock = _originals.atomic_lock
 
 # Every scheduler that is in use, for what concerns them all: a closed fd, a fork. Replaced, never
-# changed, so that walking over it needs no lock.
+# changed, so that walking over it needs no lock. Read it by schedulers().
 _schedulers: tuple[Scheduler, ...] = ()
 
 # Real threads that wait for work from here, and so wake nobody of themselves (offload.py).
@@ -801,7 +806,7 @@ class Scheduler:
             and self.current is self.main
             and not (self.main.attention or self.in_poll or self.inbox)
             and self.clock is None
-            and len(_schedulers) == 1
+            and len(schedulers()) == 1
             and _originals.thread_count() <= _pool_threads
         )
 
@@ -825,7 +830,7 @@ class Scheduler:
 
     def is_deadlock(self) -> bool:
         """Tell whether nothing outside could wake anyone: no other thread, no signal handler."""
-        if self.inbox or self.loops or len(_schedulers) > 1:
+        if self.inbox or self.loops or len(schedulers()) > 1:
             return False
         if _originals.thread_count() > _pool_threads:
             return False
@@ -921,9 +926,7 @@ class Scheduler:
 
     def close_fds(self) -> None:
         """Give back the fds: all that can be done from a finalizer, which must not switch."""
-        global _schedulers
-        if self in _schedulers:
-            _schedulers = tuple(one for one in _schedulers if one is not self)
+        if replace_schedulers(self, None):
             self.poller.close()
             self.wakeup.close()
 
@@ -1172,7 +1175,7 @@ def wake_first(queue: WaitQueue) -> bool:
 def closing_fd(fd: int) -> None:
     """Tell every scheduler that fd is about to be closed: who waits on it gets a ClosedError."""
     closer = None
-    for scheduler in _schedulers:
+    for scheduler in schedulers():
         if fd < len(scheduler.poller.states):
             state = scheduler.poller.states[fd]
             if state is None:
@@ -1184,7 +1187,7 @@ def closing_fd(fd: int) -> None:
 
 def closing_fds(low: int, high: int) -> None:
     """closing_fd() for each number from low up to, not with, high."""
-    for scheduler in _schedulers:
+    for scheduler in schedulers():
         for fd in range(max(low, 0), min(high, len(scheduler.poller.states))):
             if scheduler.poller.states[fd] is not None:
                 closing_fd(fd)
@@ -1203,7 +1206,7 @@ def new_fd(fd: int, known: bool = False) -> None:
     known   the number was given, not made by the kernel: those who wait on it may be right to,
             if it is still the file they wait for
     """
-    for scheduler in _schedulers:
+    for scheduler in schedulers():
         if fd < len(scheduler.poller.states):
             state = scheduler.poller.states[fd]
             if state is None:
@@ -1215,7 +1218,7 @@ def new_fd(fd: int, known: bool = False) -> None:
 
 def thread_of(ident: int) -> int:
     """Return the OS thread that the task with this ident runs in; ident itself if there is none."""
-    for scheduler in _schedulers:
+    for scheduler in schedulers():
         for task in scheduler.tasks():
             if id(task) == ident:
                 return scheduler.thread
@@ -1227,15 +1230,40 @@ def is_here(scheduler: Scheduler) -> bool:
     return native.is_thread_scheduler(scheduler)
 
 
+def schedulers() -> tuple[Scheduler, ...]:
+    """Return every scheduler that is in use."""
+    if not FREE_THREADED:
+        return _schedulers
+    with _lock:  # else, without a GIL, another thread could free the tuple before it is held here
+        return _schedulers
+
+
+def replace_schedulers(gone: Scheduler | None, new: Scheduler | None) -> bool:
+    """Take one scheduler out of those in use, or put one in. Returns False if nothing changes."""
+    global _schedulers
+    with _lock:
+        while True:
+            before = _schedulers
+            if gone is not None and gone not in before:
+                return False
+            after = tuple([one for one in before if one is not gone])
+            if new is not None:
+                after = (*after, new)
+            if _schedulers is before:  # else a finalizer came here while the tuples were made
+                _schedulers = after
+                return True
+
+
 def in_use(scheduler: Scheduler) -> bool:
     """Tell whether the thread of scheduler, of this process, has not ended."""
-    return scheduler in _schedulers
+    return scheduler in schedulers()
 
 
 def add_pool_threads(count: int) -> None:
     """Say that so many real threads more only ever do what is asked of them here."""
     global _pool_threads
-    _pool_threads += count
+    with _lock:
+        _pool_threads += count
 
 
 def uncounted_threads() -> bool:
@@ -1270,7 +1298,7 @@ class _ThreadEnd:
             scheduler.abandon(None)
             for forget in scheduler.main.locals or ():
                 forget(scheduler.main)
-            for other in _schedulers:
+            for other in schedulers():
                 other.post((_look_again, ()))
 
 
@@ -1280,14 +1308,15 @@ def _look_again() -> None:
 
 def _make() -> Scheduler:
     """Make the scheduler of this thread."""
-    global _main_scheduler, _hooked, _schedulers
+    global _main_scheduler, _hooked
     scheduler = Scheduler()
-    _schedulers = (*_schedulers, scheduler)
+    replace_schedulers(None, scheduler)
     native.adopt_scheduler(scheduler)
     _thread_locals.end = _ThreadEnd(scheduler)
-    if not _hooked:
-        _hooked = True
-        atexit.register(_at_exit)
+    with _lock:
+        if not _hooked:
+            _hooked = True
+            atexit.register(_at_exit)
     try:
         if _originals.signal.getsignal(_originals.signal.SIGINT) in (
             _originals.signal.default_int_handler,
@@ -1363,7 +1392,7 @@ def _after_fork_in_child() -> None:
     if old is not None:
         survivor = old.current
         _thread_locals.end.scheduler = None  # the thread has not ended
-    for scheduler in _schedulers:
+    for scheduler in schedulers():
         scheduler.close_fds()
         scheduler.abandon(survivor)
     native.disown_scheduler()
