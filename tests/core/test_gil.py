@@ -166,20 +166,21 @@ def test_python_gil_0_is_obeyed_and_warned_of_once():
 OUTCOMES = """
     import os, sys, threading
     from greenroom import spawn
-    wrong = []
+    wrong, ended = [], threading.Event()
 
     def many():  # its steps say "not ended" all the time
         def steps():
-            for _ in range(100_000):
+            for _ in range(500_000):
                 yield
             return "many"
         wrong.extend(task.result() != "many" for task in [spawn(steps()) for _ in range(5)])
+        ended.set()
 
     def few():  # and its steps "ended"
         def steps():
             return "few"
             yield
-        for _ in range(10_000):
+        while not ended.is_set():
             wrong.extend(task.result() != "few" for task in [spawn(steps()) for _ in range(10)])
 
     def fails(kind):
@@ -197,7 +198,7 @@ OUTCOMES = """
             thread.start()
         for thread in threads:
             thread.join(60)
-        print(len(wrong), sum(wrong), any(thread.is_alive() for thread in threads), flush=True)
+        print(len(wrong) > 5, sum(wrong), any(thread.is_alive() for thread in threads), flush=True)
 
     at_once(many, few)
     at_once(lambda: fails(KeyError), lambda: fails(OSError))
@@ -209,7 +210,7 @@ OUTCOMES = """
 def test_schedulers_of_two_threads_do_not_mix_up_what_their_tasks_return_and_raise(gil):
     # Symptom without the GIL: a generator ended at its first yield, an error went to another task.
     env = {"PYTHON_GIL": gil, "PYTHONWARNINGS": "ignore"} if _config.FREE_THREADED else {}
-    assert output_of(OUTCOMES, env=env) == ["100005 0 False", "120005 0 False"]
+    assert output_of(OUTCOMES, env=env) == ["True 0 False", "True 0 False"]
 
 
 THREADS = """
@@ -221,7 +222,7 @@ THREADS = """
     ended = threading.Event()
 
     def begin_and_end():
-        for _ in range(300):
+        for _ in range(100):
             thread = threading.Thread(target=lambda: spawn(int).join())
             thread.start()
             thread.join()

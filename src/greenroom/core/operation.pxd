@@ -9,6 +9,7 @@ from greenroom.core.waitqueue cimport Case
 
 
 cdef double FOREVER
+cdef bint FREE_THREADED
 cdef dict _kinds
 cdef tuple _recent
 cdef object _function

@@ -25,6 +25,7 @@ itself) to an operation that makes others of its kind. A subclass's own `get` is
 
 from __future__ import annotations
 
+from greenroom import _config
 from greenroom.core import hooks, native
 from greenroom.core import scheduler as _scheduler
 from greenroom.core import task as _task
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 
 TIME_OVER = object()
+
+FREE_THREADED = _config.FREE_THREADED
 
 _kinds: dict[Any, Operation] = {}
 _recent: tuple[Any, Any] = (None, None)  # the key and the kind that were last looked up
@@ -255,7 +258,8 @@ def operation(thing: Any, args: tuple[Any, ...] = ()) -> Operation:
     else:
         kind = _kinds.get(key)
         if kind is not None:
-            _recent = (key, kind)
+            if not FREE_THREADED:  # there another thread could free the tuple before it is held
+                _recent = (key, kind)
         elif key is _function:
             kind = _kinds.get(thing)
     if kind is not None:
