@@ -2,6 +2,7 @@
 
 cdef object current_greenlet()
 cdef int switch(object target) except -1
+cdef void link_frames() noexcept
 cdef double monotonic() noexcept
 cdef object copy_context()
 cdef object call_in_context(object context, object fn, object args)

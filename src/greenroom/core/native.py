@@ -30,6 +30,7 @@ __all__ = [
     "has_returned",
     "is_coroutine",
     "is_thread_scheduler",
+    "link_frames",
     "monotonic",
     "name_of",
     "owner_of",
@@ -48,6 +49,10 @@ _locals = _thread._local()
 def switch(target: Any) -> None:
     """Run target until something switches back here. Values travel in the task, not here."""
     target.switch()
+
+
+def link_frames() -> None:
+    """Nothing: only C can link the frames of a greenlet to its thread's base frame."""
 
 
 def call_in_context(context: Any, fn: Any, args: Any) -> Any:

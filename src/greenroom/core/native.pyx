@@ -85,6 +85,19 @@ cdef extern from *:
         Py_RETURN_NONE;
     }
 
+    /* CPython 3.15 ends each thread's chain of frames in a base frame, and a profiler of another
+     * process (profiling.sampling) throws a sample away that does not end there. A greenlet begins
+     * with no frame at all: give it the thread's base frame, which no Python code can see.
+     * Public fields (cpython/pystate.h). Later versions may differ: they are left alone. */
+    static void greenroom_link_frames(void)
+    {
+    #if PY_VERSION_HEX >= 0x030F0000 && PY_VERSION_HEX < 0x03100000
+        PyThreadState *thread = PyThreadState_GetUnchecked();
+        if (thread->current_frame == NULL)
+            thread->current_frame = thread->base_frame;
+    #endif
+    }
+
     static PyObject *greenroom_function_name(PyObject *fn)
     {
         PyObject *name = ((PyFunctionObject *)fn)->func_name;
@@ -97,6 +110,7 @@ cdef extern from *:
     object greenroom_call_in(object context, object fn, object args, PyObject **error)
     object greenroom_send_in(object context, object generator, object value, int *returned,
                              PyObject **error)
+    void greenroom_link_frames() noexcept
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
     void PyObject_GC_UnTrack(void *thing)
@@ -126,6 +140,11 @@ cdef int switch(object target) except -1:
     """Run target until something switches back here. Values travel in the task, not here."""
     PyGreenlet_Switch(<greenlet>target, NULL, NULL)
     return 0
+
+
+cdef void link_frames() noexcept:
+    """Let the frames of the current greenlet, which has none yet, end as a thread's do."""
+    greenroom_link_frames()
 
 
 cdef double monotonic() noexcept:

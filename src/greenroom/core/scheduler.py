@@ -931,6 +931,7 @@ class Scheduler:
 
 def hub_main(scheduler: Scheduler) -> None:
     """The hub: start carriers, and pass the turn on when one ends."""
+    native.link_frames()
     native.switch(scheduler.main.greenlet)
     while True:
         if scheduler.current.greenlet is not None:
@@ -954,6 +955,7 @@ def carrier_main() -> None:
     """
     scheduler = get()
     me = native.current_greenlet()
+    native.link_frames()
     while True:
         if scheduler.current.greenlet is not None:
             # A raw greenlet of the user's has ended, and its parent was this carrier's last task.
