@@ -13,6 +13,8 @@ cdef bint has_returned() noexcept
 cdef object take_error()
 cdef untrack(object thing)
 cdef track(object thing)
+cdef untrack_greenlet(object greenlet)
+cdef track_greenlet(object greenlet)
 cdef object name_of(object fn)
 cdef object function_of(object thing)
 cdef object owner_of(object thing)

@@ -40,7 +40,9 @@ __all__ = [
     "thread_scheduler",
     "throw_in_context",
     "track",
+    "track_greenlet",
     "untrack",
+    "untrack_greenlet",
 ]
 
 _locals = _thread._local()
@@ -115,6 +117,14 @@ def untrack(thing: Any) -> None:
 
 
 def track(thing: Any) -> None:
+    """Nothing, as untrack()."""
+
+
+def untrack_greenlet(greenlet: Any) -> None:
+    """Nothing, as untrack()."""
+
+
+def track_greenlet(greenlet: Any) -> None:
     """Nothing, as untrack()."""
 
 

@@ -98,6 +98,18 @@ cdef extern from *:
     #endif
     }
 
+    /* A suspended greenlet is never garbage: its own C stack refers to it. On a free-threaded build
+     * its frames have references that are not counted, and the collector must ask it for them. */
+    static void greenroom_track_greenlet(PyObject *greenlet, int tracked)
+    {
+    #ifndef Py_GIL_DISABLED
+        if (tracked)
+            PyObject_GC_Track(greenlet);
+        else
+            PyObject_GC_UnTrack(greenlet);
+    #endif
+    }
+
     static PyObject *greenroom_function_name(PyObject *fn)
     {
         PyObject *name = ((PyFunctionObject *)fn)->func_name;
@@ -111,6 +123,7 @@ cdef extern from *:
     object greenroom_send_in(object context, object generator, object value, int *returned,
                              PyObject **error)
     void greenroom_link_frames() noexcept
+    void greenroom_track_greenlet(object greenlet, int tracked)
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
     void PyObject_GC_UnTrack(void *thing)
@@ -220,6 +233,17 @@ cdef track(object thing):
     """Let the garbage collector visit thing again."""
     if not PyObject_GC_IsTracked(thing):
         PyObject_GC_Track(<void *>thing)
+
+
+cdef untrack_greenlet(object greenlet):
+    """untrack() for a greenlet that has begun, and refers to itself by what it runs."""
+    greenroom_track_greenlet(greenlet, False)
+
+
+cdef track_greenlet(object greenlet):
+    """Undo untrack_greenlet(), at the end of what the greenlet runs."""
+    # Not by track(): greenlets that have begun say that they are no concern of the collector's.
+    greenroom_track_greenlet(greenlet, True)
 
 
 cdef object name_of(object fn):

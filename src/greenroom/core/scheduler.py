@@ -956,6 +956,7 @@ def carrier_main() -> None:
     scheduler = get()
     me = native.current_greenlet()
     native.link_frames()
+    native.untrack_greenlet(me)
     while True:
         if scheduler.current.greenlet is not None:
             # A raw greenlet of the user's has ended, and its parent was this carrier's last task.
@@ -972,6 +973,7 @@ def carrier_main() -> None:
         if scheduler.current.greenlet is None:
             continue
         if len(scheduler.idle) >= IDLE_CARRIERS:
+            native.track_greenlet(me)
             return  # the hub takes over
         scheduler.idle.append(me)
         native.switch(scheduler.current.greenlet)
