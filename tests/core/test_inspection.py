@@ -183,6 +183,13 @@ def run_in(child, folder):
     sys.remote_exec(child.pid, str(script))
 
 
+def waited_in(task, said):
+    """Tell whether a script has waited in task. Uncompiled it has met the loop's own bytecodes."""
+    if not native.compiled():
+        return "cannot wait" in said
+    return said.startswith(f"the script has waited in {task}")
+
+
 @remote_exec
 def test_a_remote_script_runs_in_the_next_task_that_wakes_up_and_may_wait(tmp_path):
     code = """
@@ -199,7 +206,9 @@ def test_a_remote_script_runs_in_the_next_task_that_wakes_up_and_may_wait(tmp_pa
     with program(code) as child:
         until_asleep(child.pid)
         run_in(child, tmp_path)
-        assert end(child) == ["the script has waited in waiter", "it goes on"]
+        said, *rest = end(child)
+        assert rest == ["it goes on"]
+        assert waited_in("waiter", said)
 
 
 @remote_exec
@@ -268,5 +277,5 @@ def test_a_signal_makes_an_idle_program_run_a_remote_script_at_once(tmp_path):
         until_asleep(child.pid)
         run_in(child, tmp_path)
         child.send_signal(signal.SIGWINCH)
-        assert child.stdout.readline().startswith("the script has waited in signal-handlers")
+        assert waited_in("signal-handlers", child.stdout.readline())
         assert end(child) == ["it goes on"]
