@@ -2,6 +2,7 @@
 
 cdef object current_greenlet()
 cdef int switch(object target) except -1
+cdef void link_frames() noexcept
 cdef double monotonic() noexcept
 cdef object copy_context()
 cdef object call_in_free_context(object context, object fn, object args)
@@ -14,6 +15,8 @@ cdef bint has_returned() noexcept
 cdef object take_error()
 cdef untrack(object thing)
 cdef track(object thing)
+cdef untrack_greenlet(object greenlet)
+cdef track_greenlet(object greenlet)
 cdef object name_of(object fn)
 cdef object function_of(object thing)
 cdef object owner_of(object thing)

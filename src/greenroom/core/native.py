@@ -33,6 +33,7 @@ __all__ = [
     "is_coroutine",
     "is_finalizing",
     "is_thread_scheduler",
+    "link_frames",
     "monotonic",
     "name_of",
     "owner_of",
@@ -42,7 +43,9 @@ __all__ = [
     "thread_scheduler",
     "throw_in_context",
     "track",
+    "track_greenlet",
     "untrack",
+    "untrack_greenlet",
 ]
 
 _locals = _thread._local()
@@ -51,6 +54,10 @@ _locals = _thread._local()
 def switch(target: Any) -> None:
     """Run target until something switches back here. Values travel in the task, not here."""
     target.switch()
+
+
+def link_frames() -> None:
+    """Nothing: only C can link the frames of a greenlet to its thread's base frame."""
 
 
 def call_in_context(context: Any, fn: Any, args: Any) -> Any:
@@ -122,6 +129,14 @@ def untrack(thing: Any) -> None:
 
 
 def track(thing: Any) -> None:
+    """Nothing, as untrack()."""
+
+
+def untrack_greenlet(greenlet: Any) -> None:
+    """Nothing, as untrack()."""
+
+
+def track_greenlet(greenlet: Any) -> None:
     """Nothing, as untrack()."""
 
 

@@ -126,6 +126,31 @@ cdef extern from *:
     #endif
     }
 
+    /* CPython 3.15 ends each thread's chain of frames in a base frame, and a profiler of another
+     * process (profiling.sampling) throws a sample away that does not end there. A greenlet begins
+     * with no frame at all: give it the thread's base frame, which no Python code can see.
+     * Public fields (cpython/pystate.h). Later versions may differ: they are left alone. */
+    static void greenroom_link_frames(void)
+    {
+    #if PY_VERSION_HEX >= 0x030F0000 && PY_VERSION_HEX < 0x03100000
+        PyThreadState *thread = PyThreadState_GetUnchecked();
+        if (thread->current_frame == NULL)
+            thread->current_frame = thread->base_frame;
+    #endif
+    }
+
+    /* A suspended greenlet is never garbage: its own C stack refers to it. On a free-threaded build
+     * its frames have references that are not counted, and the collector must ask it for them. */
+    static void greenroom_track_greenlet(PyObject *greenlet, int tracked)
+    {
+    #ifndef Py_GIL_DISABLED
+        if (tracked)
+            PyObject_GC_Track(greenlet);
+        else
+            PyObject_GC_UnTrack(greenlet);
+    #endif
+    }
+
     static PyObject *greenroom_function_name(PyObject *fn)
     {
         PyObject *name = ((PyFunctionObject *)fn)->func_name;
@@ -142,6 +167,8 @@ cdef extern from *:
     object greenroom_send_in(object context, object generator, object value)
     object greenroom_take_error()
     bint greenroom_is_finalizing() noexcept
+    void greenroom_link_frames() noexcept
+    void greenroom_track_greenlet(object greenlet, int tracked)
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
     void PyObject_GC_UnTrack(void *thing)
@@ -167,6 +194,11 @@ cdef int switch(object target) except -1:
     """Run target until something switches back here. Values travel in the task, not here."""
     PyGreenlet_Switch(<greenlet>target, NULL, NULL)
     return 0
+
+
+cdef void link_frames() noexcept:
+    """Let the frames of the current greenlet, which has none yet, end as a thread's do."""
+    greenroom_link_frames()
 
 
 cdef double monotonic() noexcept:
@@ -248,6 +280,17 @@ cdef track(object thing):
     """Let the garbage collector visit thing again."""
     if not PyObject_GC_IsTracked(thing):
         PyObject_GC_Track(<void *>thing)
+
+
+cdef untrack_greenlet(object greenlet):
+    """untrack() for a greenlet that has begun, and refers to itself by what it runs."""
+    greenroom_track_greenlet(greenlet, False)
+
+
+cdef track_greenlet(object greenlet):
+    """Undo untrack_greenlet(), at the end of what the greenlet runs."""
+    # Not by track(): greenlets that have begun say that they are no concern of the collector's.
+    greenroom_track_greenlet(greenlet, True)
 
 
 cdef object name_of(object fn):

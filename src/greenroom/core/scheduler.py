@@ -958,6 +958,7 @@ class Scheduler:
 
 def hub_main(scheduler: Scheduler) -> None:
     """The hub: start carriers, and pass the turn on when one ends."""
+    native.link_frames()
     native.switch(scheduler.main.greenlet)
     while True:
         if scheduler.current.greenlet is not None:
@@ -981,6 +982,8 @@ def carrier_main() -> None:
     """
     scheduler = get()
     me = native.current_greenlet()
+    native.link_frames()
+    native.untrack_greenlet(me)
     while True:
         if scheduler.current.greenlet is not None:
             # A raw greenlet of the user's has ended, and its parent was this carrier's last task.
@@ -997,6 +1000,7 @@ def carrier_main() -> None:
         if scheduler.current.greenlet is None:
             continue
         if len(scheduler.idle) >= IDLE_CARRIERS:
+            native.track_greenlet(me)
             return  # the hub takes over
         scheduler.idle.append(me)
         native.switch(scheduler.current.greenlet)

@@ -9,6 +9,7 @@ from greenroom.core.waitqueue cimport Waiter, WaitQueue
 
 
 cdef double FOREVER, _LONGEST
+cdef object _NO_LIMIT
 
 
 cdef double _deadline(bint blocking, object timeout) except? -1.0

@@ -9,6 +9,7 @@ from greenroom.core.waitqueue cimport Waiter, WaitQueue
 
 
 cdef tuple _direct
+cdef object NOTHING, PUT, SHUT
 
 
 cdef class SimpleQueue:
