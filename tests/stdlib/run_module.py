@@ -1,7 +1,7 @@
 """Run one module of CPython's own tests, patched or not; write what came of each test to a file.
 
-A child process of compare.py, on any interpreter that has greenroom. Called with one argument, a
-JSON object:
+A child process of differences.py, on any interpreter that has greenroom. Called with one argument,
+a JSON object:
 
   module    "test.test_queue"
   results   the file to append to, one JSON object a line:
@@ -43,30 +43,13 @@ def main(order):
         import greenroom
 
         greenroom.patch_all()
-    import faulthandler
-    import json
-    import signal
     import unittest
 
     from test import support
     from test.support import os_helper
 
-    def write(**line):
-        if _getpid() != _process:
-            return  # a child that a test forked, and that came back here
-        # Opened anew each time: a test may close fds that it does not know.
-        fd = _open(order["results"], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            _write(fd, json.dumps(line).encode() + b"\n")
-        finally:
-            _close(fd)
-
-    faulthandler.enable(all_threads=True)
-    faulthandler.register(DUMP_THREADS, all_threads=True)
-    if order["patched"]:
-        signal.signal(DUMP_TASKS, dump_tasks)
-    else:
-        signal.signal(DUMP_TASKS, signal.SIG_IGN)
+    write = writer(order["results"])
+    answer_dumps(order["patched"])
     support.use_resources = RESOURCES + ["network"] * order["network"]
     support.record_original_stdout(sys.stdout)
     # As libregrtest does: there is always a variable that is not ASCII.
@@ -88,6 +71,33 @@ def main(order):
     started = _clock()
     unittest.TestSuite(wanted).run(result)
     write(end=_clock() - started)
+
+
+def writer(results):
+    """Return the function that appends one JSON object to a file."""
+    import json
+
+    def write(**line):
+        if _getpid() != _process:
+            return  # a child that a test forked, and that came back here
+        # Opened anew each time: a test may close fds that it does not know.
+        fd = _open(results, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            _write(fd, json.dumps(line).encode() + b"\n")
+        finally:
+            _close(fd)
+
+    return write
+
+
+def answer_dumps(patched):
+    """Let the two signals print where everything is."""
+    import faulthandler
+    import signal
+
+    faulthandler.enable(all_threads=True)
+    faulthandler.register(DUMP_THREADS, all_threads=True)
+    signal.signal(DUMP_TASKS, dump_tasks if patched else signal.SIG_IGN)
 
 
 def flatten(suite):

@@ -1203,6 +1203,11 @@ def is_here(scheduler: Scheduler) -> bool:
     return native.is_thread_scheduler(scheduler)
 
 
+def of_thread() -> Scheduler | None:
+    """Return the calling OS thread's scheduler, None if it has not used one."""
+    return native.thread_scheduler()  # type: ignore[no-any-return]
+
+
 def in_use(scheduler: Scheduler) -> bool:
     """Tell whether the thread of scheduler, of this process, has not ended."""
     return scheduler in _schedulers

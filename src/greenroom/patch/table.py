@@ -598,7 +598,7 @@ _SIGNAL = (
 _ASYNCIO = (
     Row(
         "asyncio",
-        "asyncio:DefaultEventLoopPolicy._loop_factory",
+        "asyncio.unix_events:_UnixDefaultEventLoopPolicy._loop_factory",
         "in place",
         "asyncio.run() and new_event_loop(): loops whose callbacks are tasks of the scheduler",
         "aio.loop:Loop",
