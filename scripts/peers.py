@@ -22,7 +22,7 @@ from pathlib import Path
 # In the place of this folder, in which `peers` would be this file.
 sys.path[0] = str(Path(__file__).resolve().parent.parent / "tests")
 
-from peers.compare import main
+from peers.compare import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main(__doc__))

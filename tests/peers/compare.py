@@ -83,13 +83,21 @@ class PeerSuite(Suite):
 
     def command(self, order: dict[str, Any], inside: str) -> tuple[list[str], str, dict[str, str]]:
         """As Suite.command."""
-        fixed = ("-p", "no:cacheprovider", "--continue-on-collection-errors", "--color=no")
+        fixed = (
+            "--rootdir=.",
+            "-p",
+            "no:cacheprovider",
+            "--continue-on-collection-errors",
+            "--color=no",
+        )
         order["args"] = [*self.peer.args, *fixed]
         python = self.folder / "venv" / "bin" / "python"
         # Some look for what is installed beside them: a console script, a child of their own.
         env = {"PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin", "HOME": inside}
         env |= self.peer.env
-        return [str(python), str(CHILD), json.dumps(order)], str(self.folder / "source"), env
+        told = Path(inside).with_name("order")  # too long for an argument if it names all tests
+        told.write_text(json.dumps(order))
+        return [str(python), str(CHILD), str(told)], str(self.folder / "source"), env
 
 
 def prepare(peer: Peer, interpreter: Interpreter) -> PeerSuite:
@@ -265,9 +273,8 @@ def examine(
     """Run a peer's suite on both sides. A suite of which nothing passes on asyncio is an error."""
     report = compare(suite, known(peer.package, version), whole=True)
     if not report.plain:
-        report.differing.append(
-            Difference(peer.package, "not run", "no test passes on asyncio: nothing is compared")
-        )
+        text = "\n".join(["no test passes on asyncio: nothing is compared", *report.notes])
+        report.differing.append(Difference(peer.package, "not run", text))
     return report
 
 

@@ -1,7 +1,8 @@
 """Run a peer's pytest suite, patched or not; write what came of each test to a file.
 
-A child process of differences.py, on the Python of the peer's virtual environment. Called with one
-argument, a JSON object: results, patched, only and but as stdlib/run_module.py says, and
+A child process of differences.py, on the Python of the peer's virtual environment. Called with the
+path of a file that holds a JSON object: results, patched, only and but as stdlib/run_module.py says,
+and
 
   args    what pytest is called with
 """
@@ -27,9 +28,9 @@ def main(order):
     sys.path.insert(0, os.getcwd())  # as `python -m pytest` does
     outcomes = outcomes_class(pytest)(write, order["only"], order["but"])
     status = pytest.main(order["args"], plugins=[outcomes])
-    if status > pytest.ExitCode.TESTS_FAILED and status != pytest.ExitCode.NO_TESTS_COLLECTED:
-        if not outcomes.broken:  # files that cannot be imported are outcomes
-            sys.exit(f"pytest has ended with {status!r}")
+    fine = [pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED]
+    if status not in fine and not outcomes.broken:  # a file that cannot be imported is an outcome
+        sys.exit(f"pytest has ended with {status!r}")
     write(end=0)
 
 
@@ -85,5 +86,6 @@ def outcomes_class(pytest):
 
 if __name__ == "__main__":  # not in the processes that multiprocessing spawns
     import json
+    from pathlib import Path
 
-    main(json.loads(sys.argv[1]))
+    main(json.loads(Path(sys.argv[1]).read_text()))

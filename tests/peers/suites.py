@@ -1,7 +1,7 @@
 """Which packages' tests are run, at which version, with what, and how.
 
-Only versions whose sdist has its tests can be run. Without: psycopg, of which no sdist looked at
-(3.3.9, 3.2.13, 3.0) has them; websockets after 16.1.1.
+Only what has its tests in its sdist can be run. Not so are psycopg (3.3.9, 3.2.13 and 3.0 were looked
+at) and websockets: 17.4 has none, 16.1.1 to 14.2 have only those of the protocol without I/O.
 """
 
 from dataclasses import dataclass, field
@@ -52,8 +52,7 @@ PEERS: list[Peer] = [
         "aiosqlite",
         "0.22.1",
         PYTEST,
-        ("aiosqlite/tests/smoke.py", "aiosqlite/tests/helpers.py", "-k", "not slow"),
-        quick=True,
+        ("aiosqlite/tests/smoke.py", "aiosqlite/tests/helpers.py"),
     ),
     Peer(
         "asgiref",
@@ -61,6 +60,142 @@ PEERS: list[Peer] = [
         ("pytest-asyncio==1.5.0", "packaging", "setuptools", *PYTEST),
         ("tests", "--ignore=tests/test_benchmark_local.py"),
         quick=True,
+    ),
+    # Trio is not compared. Where it need not be, blockbuster is not installed either, which forbids
+    # blocking calls in coroutines and knows nothing of those that park.
+    Peer(
+        "anyio",
+        "4.16.0",
+        (
+            "hypothesis==6.170.17",
+            "psutil==7.2.2",
+            "pytest-mock==3.17.0",
+            "pytest-timeout==2.4.0",
+            "trustme==1.2.1",
+            "truststore==0.10.5",
+            *PYTEST,
+        ),
+        ("tests", "-m", "not network"),
+    ),
+    Peer(
+        "starlette",
+        "1.10.0",
+        (
+            "itsdangerous",
+            "jinja2",
+            "opentelemetry-sdk",
+            "python-multipart",
+            "pyyaml",
+            "httpx==0.28.1",
+            "httpx2",
+            *PYTEST,
+        ),
+        ("tests",),
+    ),
+    Peer(
+        "httpx",
+        "0.28.1",
+        (
+            "chardet==5.2.0",
+            "trio==0.35.0",
+            "trustme==1.2.1",
+            "uvicorn==0.54.0",
+            "cryptography",
+            *PYTEST,
+        ),
+        ("tests", "-m", "not network", "-k", "not trio"),
+        extras="[brotli,cli,http2,socks,zstd]",
+    ),
+    Peer(
+        "redis",
+        "8.1.0",
+        (
+            "aiohttp==3.14.5",
+            "numpy",
+            "cachetools",
+            "mock",
+            "opentelemetry-sdk",
+            "pybreaker",
+            "pytest-asyncio==1.5.0",
+            "pytest-timeout==2.4.0",
+            "redis-entraid==1.2.1",
+            "requests",
+            "xxhash",
+            *PYTEST,
+        ),
+        ("tests/test_asyncio", "-m", "not onlycluster and not redismod and not ssl"),
+        extras="[jwt]",
+        service=("Redis", 6379),
+    ),
+    Peer(
+        "uvicorn",
+        "0.54.0",
+        (
+            "a2wsgi==1.10.10",
+            "cryptography",
+            "httptools==0.9.0",
+            "httpx2",
+            "pytest-mock==3.15.1",
+            "python-dotenv",
+            "pyyaml",
+            "trustme==1.2.1",
+            "watchfiles",
+            "websockets==16.1.1",
+            "wsproto==1.3.2",
+            *PYTEST,
+        ),
+        ("tests", "--ignore=tests/benchmarks", "-o", "addopts="),
+    ),
+    Peer(
+        "aiohttp",
+        "3.14.5",
+        (
+            "freezegun",
+            "multidict",
+            "pkgconfig",
+            "proxy.py",
+            "pytest-mock==3.17.0",
+            "pytest-timeout==2.4.0",
+            "pytest-cov",
+            "pytest-xdist==3.8.0",
+            "python-on-whales",
+            "re-assert",
+            "setuptools-git",
+            "trustme==1.2.1",
+            "zlib_ng",
+            "pytest_codspeed",
+            "blockbuster",
+            *PYTEST,
+        ),
+        ("tests", "-o", "addopts=", "-m", "not autobahn and not dev_mode and not internal"),
+        extras="[speedups]",
+        without=("aiohttp",),
+    ),
+    Peer(
+        "SQLAlchemy",
+        "2.1.9",
+        ("aiosqlite==0.22.1", "asyncpg==0.32.0", *PYTEST),
+        (
+            "test/ext/asyncio",
+            "test/base/test_concurrency.py",
+            "-p",
+            "no:logging",
+            "-o",
+            "addopts=",
+            "--maxfail=1000",
+            "--dburi=sqlite+aiosqlite:///:memory:",
+        ),
+        extras="[asyncio]",
+        without=("lib",),
+    ),
+    Peer(
+        "asyncpg",
+        "0.32.0",
+        PYTEST,
+        ("tests", "-o", "addopts=--import-mode=importlib"),
+        without=("asyncpg",),
+        env={"PGHOST": "127.0.0.1", "PGUSER": "postgres"},
+        service=("PostgreSQL", 5432),
     ),
 ]
 

@@ -311,6 +311,7 @@ def compare(suite: Suite, known: Sequence[Known], whole: bool = False) -> Report
     lost = [test for test in plain.all if test not in set(patched.all)]
     if whole:
         report.plain = sum(map(plain.passed, plain.all))
+        report.notes += [f"{test} unpatched: {plain.why(test)[1]}" for test in plain.broken]
     elif lost:
         rest = suite.run(False, only=lost)
         plain.outcomes.update(rest.outcomes)

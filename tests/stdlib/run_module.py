@@ -27,6 +27,7 @@ DUMP_THREADS, DUMP_TASKS = 50, 51  # real-time signals, which no test of the lib
 # Taken before patching; the results must not depend on what is tested.
 _open, _write, _close, _getpid, _clock = os.open, os.write, os.close, os.getpid, time.monotonic
 _process = _getpid()
+_dumps = sys.stderr
 
 # What libregrtest calls resources. Not there: network (the internet), audio, gui, curses; and
 # largefile, bigmem and tzdata, which ask for gigabytes or for other packages.
@@ -95,8 +96,10 @@ def answer_dumps(patched):
     import faulthandler
     import signal
 
-    faulthandler.enable(all_threads=True)
-    faulthandler.register(DUMP_THREADS, all_threads=True)
+    global _dumps
+    _dumps = os.fdopen(os.dup(2), "w")  # a test may put something else in the place of stderr
+    faulthandler.enable(_dumps, all_threads=True)
+    faulthandler.register(DUMP_THREADS, _dumps, all_threads=True)
     signal.signal(DUMP_TASKS, dump_tasks if patched else signal.SIG_IGN)
 
 
@@ -225,11 +228,11 @@ def dump_tasks(signum, frame):
     from greenroom.core import report, scheduler
 
     for task in scheduler.get().tasks():
-        print(f"{task!r}", file=sys.stderr)
+        print(f"{task!r}", file=_dumps)
         frame = report.frame_of(task)
         if frame is not None:
-            traceback.print_stack(frame, file=sys.stderr)
-    sys.stderr.flush()
+            traceback.print_stack(frame, file=_dumps)
+    _dumps.flush()
 
 
 if __name__ == "__main__":
