@@ -6,7 +6,47 @@ name that no test has is an error. A test's id is pytest's, below the peer's sou
 
 from stdlib.differences import Known
 
-KNOWN: dict[str, list[Known]] = {}
+_DOES_NOT_BLOCK = (
+    "cancels a coroutine that blocks: here only that one waits, and is interrupted; on asyncio the "
+    "whole loop stands still, and hears of it later"
+)
+_WATCHFILES = (
+    "watchfiles waits in Rust: the thread that touches the file is a task of the thread that "
+    "stands still meanwhile"
+)
+
+KNOWN: dict[str, list[Known]] = {
+    "aiosqlite": [
+        Known(
+            "aiosqlite/tests/smoke.py::SmokeTest::test_multiple_connections",
+            "SQLite waits in C for a lock that another task of the same thread holds; "
+            "greenroom.offload() is for that",
+        ),
+    ],
+    "anyio": [
+        Known(
+            "tests/test_from_thread.py::TestBlockingPortal::"
+            "test_call_async_cancellation_does_not_block[*]",
+            _DOES_NOT_BLOCK,
+        ),
+        Known(
+            "tests/test_taskgroups.py::test_fail_after_scope_cancelled_before_timeout[asyncio]",
+            "is marked as failing, and passes: " + _DOES_NOT_BLOCK,
+        ),
+        Known(
+            "tests/test_taskgroups.py::test_asyncio_call_graph[*-asyncio]",
+            "asks for the frame two above that of a coroutine: a step has none above it here, for "
+            "no loop in Python has called it",
+            ("3.14",),
+        ),
+    ],
+    "uvicorn": [
+        Known(
+            "tests/supervisors/test_reload.py::TestBaseReload::test_*[WatchFilesReload]",
+            _WATCHFILES,
+        ),
+    ],
+}
 
 
 def known_of(package: str, version: str) -> list[Known]:

@@ -1,8 +1,8 @@
 """Run a peer's pytest suite, patched or not; write what came of each test to a file.
 
 A child process of differences.py, on the Python of the peer's virtual environment. Called with the
-path of a file that holds a JSON object: results, patched, only and but as stdlib/run_module.py says,
-and
+path of a file that holds a JSON object: results, patched, only and but (stdlib/run_module.py says
+what they are), and
 
   args    what pytest is called with
 """

@@ -1,7 +1,10 @@
 """Which packages' tests are run, at which version, with what, and how.
 
-Only what has its tests in its sdist can be run. Not so are psycopg (3.3.9, 3.2.13 and 3.0 were looked
-at) and websockets: 17.4 has none, 16.1.1 to 14.2 have only those of the protocol without I/O.
+Only what has its tests in its sdist can be run. So these are not:
+
+  psycopg     none of 3.3.9, 3.2.13 and 3.0 has tests
+  websockets  17.4 has none; 16.1.1 to 14.2 have only those of the protocol without I/O, less the
+              modules that these import
 """
 
 from dataclasses import dataclass, field
@@ -185,8 +188,7 @@ PEERS: list[Peer] = [
             "--maxfail=1000",
             "--dburi=sqlite+aiosqlite:///:memory:",
         ),
-        extras="[asyncio]",
-        without=("lib",),
+        extras="[asyncio]",  # the tests import the package from its source all the same
     ),
     Peer(
         "asyncpg",

@@ -11,8 +11,8 @@ hangs.
                   look-up run
 
 A call may start tasks, as code does that starts threads where threading is patched. They belong to
-the scheduler of the thread, which runs them while the call waits. If some are alive when it returns,
-the thread leaves the pool, runs them to their end and ends; another takes its place.
+the scheduler of the thread, which runs them while the call waits. If some are alive when the call
+returns, the thread leaves the pool, runs them to their end and ends; another takes its place.
 
 The threads block every signal: one that a program waits for with sigwait() must not end up here,
 and none needs to interrupt these calls.
