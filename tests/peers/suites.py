@@ -94,6 +94,7 @@ PEERS: list[Peer] = [
             *PYTEST,
         ),
         ("tests",),
+        quick=True,
     ),
     Peer(
         "httpx",
@@ -177,18 +178,18 @@ PEERS: list[Peer] = [
     Peer(
         "SQLAlchemy",
         "2.1.9",
-        ("aiosqlite==0.22.1", "asyncpg==0.32.0", *PYTEST),
+        ("asyncpg==0.32.0", *PYTEST),
         (
             "test/ext/asyncio",
             "test/base/test_concurrency.py",
-            "-p",
-            "no:logging",
             "-o",
-            "addopts=",
-            "--maxfail=1000",
-            "--dburi=sqlite+aiosqlite:///:memory:",
+            "addopts=--maxfail=1000 -p no:logging",
+            # Not yet on aiosqlite: test_cancellation.py hangs there patched, and why is not known.
+            "--dburi=postgresql+asyncpg://postgres@127.0.0.1:5432/test",
         ),
         extras="[asyncio]",  # the tests import the package from its source all the same
+        service=("PostgreSQL", 5432),
+        seconds=120.0,
     ),
     Peer(
         "asyncpg",

@@ -44,7 +44,7 @@ class SimpleQueue:
     @classmethod
     def __class_getitem__(cls, item: Any) -> Any:
         """As in the standard library: SimpleQueue[int], in annotations."""
-        return _GenericAlias(cls, item)
+        return _GenericAlias(cls, item)  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.set_up(0)
