@@ -45,6 +45,24 @@ KNOWN: dict[str, list[Known]] = {
             "tests/supervisors/test_reload.py::TestBaseReload::test_*[WatchFilesReload]",
             _WATCHFILES,
         ),
+        Known(
+            "tests/protocols/test_websocket.py::test_close_gives_up_when_the_peer_never_replies[*]",
+            "takes a timer of no delay for a callback of the loop's next turn: timers are looked "
+            "at when nothing else is ready (aio/loop.py)",
+        ),
+        Known(
+            "tests/test_auto_detection.py::test_loop_auto",
+            "asks for the module of the loop's class",
+        ),
+        Known(
+            "tests/test_config.py::test_get_loop_factory[asyncio-_UnixSelectorEventLoop]",
+            "is named by the loop's class, and has another name here",
+        ),
+        Known(
+            "tests/test_server.py::test_server_interrupt[capture_signal_async-*]",
+            "asyncio hears of a signal by the wake-up fd, so that a handler of the loop is called "
+            "even if signal.signal() has set another one since; here that one takes its place",
+        ),
     ],
 }
 

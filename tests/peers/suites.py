@@ -184,7 +184,8 @@ PEERS: list[Peer] = [
             "test/base/test_concurrency.py",
             "-o",
             "addopts=--maxfail=1000 -p no:logging",
-            # Not yet on aiosqlite: test_cancellation.py hangs there patched, and why is not known.
+            # It takes ten minutes on asyncpg. On aiosqlite it hangs patched, and why is not known.
+            "--ignore=test/ext/asyncio/test_cancellation.py",
             "--dburi=postgresql+asyncpg://postgres@127.0.0.1:5432/test",
         ),
         extras="[asyncio]",  # the tests import the package from its source all the same
