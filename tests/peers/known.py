@@ -42,7 +42,7 @@ KNOWN: dict[str, list[Known]] = {
     ],
     "uvicorn": [
         Known(
-            "tests/supervisors/test_reload.py::TestBaseReload::test_*[WatchFilesReload]",
+            "tests/supervisors/test_reload.py::TestBaseReload::test_*[WatchFilesReload*]",
             _WATCHFILES,
         ),
         Known(
