@@ -530,3 +530,17 @@ def test_a_cancel_between_wake_and_turn_keeps_what_a_lock_handed_over():
 
     run(main())
     assert seen == ["has it"]
+
+
+def test_a_program_may_put_another_class_in_the_place_of_task(monkeypatch):
+    """To cancel a task was an AttributeError then: the other class's cancel() was called."""
+    monkeypatch.setattr(asyncio, "Task", asyncio.tasks._PyTask)
+
+    async def main():
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())

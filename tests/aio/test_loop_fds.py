@@ -299,3 +299,19 @@ def test_streams_end_to_end():
     assert run(main()) == [
         [f"{number} {line} X\n".encode() for line in range(5)] for number in range(10)
     ]
+
+
+def test_what_was_closed_while_it_was_watched_is_known_all_the_same(loop, pair):
+    """anyio closes a socket and then takes it back: remove_reader() raised ValueError for fd -1."""
+    a, b = pair
+    loop.add_reader(a, int)
+    loop.add_writer(a, int)
+    a.close()
+    turns(loop)
+    loop.remove_reader(a)
+    loop.remove_writer(a)
+    with pytest.raises(ValueError, match="Invalid file descriptor"):
+        loop.remove_reader(a)
+    b.close()
+    with pytest.raises(ValueError, match="Invalid file descriptor"):
+        loop.remove_reader(b)

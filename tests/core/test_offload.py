@@ -85,3 +85,27 @@ def test_what_starts_a_process_has_the_caller_s_signal_mask():
     call = offload.call_with_signals
     assert call(signal.pthread_sigmask, signal.SIG_BLOCK, ()) == set()
     assert signal.SIGINT in offload.call_unbounded(signal.pthread_sigmask, signal.SIG_BLOCK, ())
+
+
+def test_what_a_call_leaves_alive_runs_on_and_the_pool_keeps_its_size():
+    """A thread started by a call stood still when the call returned, and whoever joined it hung."""
+    pool = offload.Offload(1)
+    seen, go = [], threading.Event()
+
+    def later():
+        while not go.is_set():
+            sleep(0.001)
+        seen.append(threading.get_ident())
+
+    def leaves_a_task():
+        spawn(later)
+        return threading.get_ident()
+
+    first = pool.call(leaves_a_task)
+    assert pool.threads == 1
+    assert pool.call(threading.get_ident) != first
+    go.set()
+    until(lambda: seen == [first])
+    assert pool.call(int) == 0
+    pool.end_threads()
+    assert pool.threads == 0

@@ -173,3 +173,15 @@ def test_a_thread_that_always_finds_work_lets_others_run():
         print("stopped")
     """
     assert patched(code) == ["stopped"]
+
+
+def test_queues_may_be_subscripted_in_annotations():
+    """aiosqlite could not be imported: SimpleQueue[int] was a TypeError."""
+    code = """
+        class Numbers(queue.SimpleQueue[int]):
+            pass
+        numbers = Numbers()
+        numbers.put(1)
+        print(numbers.get(), queue.SimpleQueue[int].__args__, queue.Queue[int].__origin__)
+    """
+    assert patched(code) == ["1 (<class 'int'>,) <class 'queue.Queue'>"]

@@ -461,3 +461,37 @@ def test_what_a_finalizer_prints_at_the_very_end_comes_out():
         last = Last()
     """
     assert patched(code) == ["last"]
+
+
+def test_a_thread_started_in_an_executor_of_asyncio_is_not_left_behind():
+    """asgiref's tests hung at exit: the thread belongs to the real one that had made the call."""
+    code = """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+        def start():
+            pool = ThreadPoolExecutor(1)
+            value = pool.submit(lambda: 42).result()
+            thread = threading.Thread(target=time.sleep, args=(0.01,))
+            thread.start()
+            pool.shutdown(wait=False)
+            return value, thread
+        async def main():
+            return await asyncio.get_running_loop().run_in_executor(None, start)
+        value, thread = asyncio.run(main())
+        thread.join()
+        print(value)
+    """
+    assert patched(code) == ["42"]
+
+
+def test_patching_warns_of_nothing():
+    """Where asyncio's policies are deprecated, to look for them was a DeprecationWarning."""
+    code = """
+        import warnings
+        warnings.simplefilter("error")
+        import asyncio, greenroom.aio.loop
+        loop = asyncio.new_event_loop()
+        print(type(loop) is greenroom.aio.loop.Loop)
+        loop.close()
+    """
+    assert patched(code) == ["True"]

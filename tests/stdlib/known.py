@@ -4,32 +4,9 @@ The list is strict: a test that no longer differs must be taken out, and a name 
 an error.
 """
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-
-@dataclass(frozen=True)
-class Known:
-    """One known difference.
-
-    test     the test's id without the leading "test.", or a pattern with *: then at least one of
-             the tests that it matches must differ
-    reason   why it differs, and why that is left so
-    pythons  the versions on which it differs, () for all
-    hangs    it does not end: it is run alone, with a short time limit
-    flaky    it does not always differ
-    """
-
-    test: str
-    reason: str
-    pythons: tuple[str, ...] = ()
-    hangs: bool = False
-    flaky: bool = False
-
-    def matches(self, test: str) -> bool:
-        """Tell whether a test's id is meant."""
-        return fnmatchcase(test.removeprefix("test."), self.test)
-
+from .differences import Known
 
 BEFORE_3_13 = ("3.11", "3.12")
 FROM_3_12 = ("3.12", "3.13", "3.14")

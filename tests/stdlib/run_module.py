@@ -1,7 +1,7 @@
 """Run one module of CPython's own tests, patched or not; write what came of each test to a file.
 
-A child process of compare.py, on any interpreter that has greenroom. Called with one argument, a
-JSON object:
+A child process of differences.py, on any interpreter that has greenroom. Called with one argument,
+a JSON object:
 
   module    "test.test_queue"
   results   the file to append to, one JSON object a line:
@@ -27,6 +27,7 @@ DUMP_THREADS, DUMP_TASKS = 50, 51  # real-time signals, which no test of the lib
 # Taken before patching; the results must not depend on what is tested.
 _open, _write, _close, _getpid, _clock = os.open, os.write, os.close, os.getpid, time.monotonic
 _process = _getpid()
+_dumps = sys.stderr
 
 # What libregrtest calls resources. Not there: network (the internet), audio, gui, curses; and
 # largefile, bigmem and tzdata, which ask for gigabytes or for other packages.
@@ -43,30 +44,13 @@ def main(order):
         import greenroom
 
         greenroom.patch_all()
-    import faulthandler
-    import json
-    import signal
     import unittest
 
     from test import support
     from test.support import os_helper
 
-    def write(**line):
-        if _getpid() != _process:
-            return  # a child that a test forked, and that came back here
-        # Opened anew each time: a test may close fds that it does not know.
-        fd = _open(order["results"], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            _write(fd, json.dumps(line).encode() + b"\n")
-        finally:
-            _close(fd)
-
-    faulthandler.enable(all_threads=True)
-    faulthandler.register(DUMP_THREADS, all_threads=True)
-    if order["patched"]:
-        signal.signal(DUMP_TASKS, dump_tasks)
-    else:
-        signal.signal(DUMP_TASKS, signal.SIG_IGN)
+    write = writer(order["results"])
+    answer_dumps(order["patched"])
     support.use_resources = RESOURCES + ["network"] * order["network"]
     support.record_original_stdout(sys.stdout)
     # As libregrtest does: there is always a variable that is not ASCII.
@@ -88,6 +72,35 @@ def main(order):
     started = _clock()
     unittest.TestSuite(wanted).run(result)
     write(end=_clock() - started)
+
+
+def writer(results):
+    """Return the function that appends one JSON object to a file."""
+    import json
+
+    def write(**line):
+        if _getpid() != _process:
+            return  # a child that a test forked, and that came back here
+        # Opened anew each time: a test may close fds that it does not know.
+        fd = _open(results, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            _write(fd, json.dumps(line).encode() + b"\n")
+        finally:
+            _close(fd)
+
+    return write
+
+
+def answer_dumps(patched):
+    """Let the two signals print where everything is."""
+    import faulthandler
+    import signal
+
+    global _dumps
+    _dumps = os.fdopen(os.dup(2), "w")  # a test may put something else in the place of stderr
+    faulthandler.enable(_dumps, all_threads=True)
+    faulthandler.register(DUMP_THREADS, _dumps, all_threads=True)
+    signal.signal(DUMP_TASKS, dump_tasks if patched else signal.SIG_IGN)
 
 
 def flatten(suite):
@@ -215,11 +228,11 @@ def dump_tasks(signum, frame):
     from greenroom.core import report, scheduler
 
     for task in scheduler.get().tasks():
-        print(f"{task!r}", file=sys.stderr)
+        print(f"{task!r}", file=_dumps)
         frame = report.frame_of(task)
         if frame is not None:
-            traceback.print_stack(frame, file=sys.stderr)
-    sys.stderr.flush()
+            traceback.print_stack(frame, file=_dumps)
+    _dumps.flush()
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ class Loop(_Base):  # type: ignore[misc]
         self._thread_id: int | None
         self._core = Callbacks(self)
         watched.watchers = self._core.watchers
+        # What was given to be watched, if it is no number, by fd and for writing.
+        self._files: dict[tuple[int, bool], Any] = {}
         self._waiting = WaitQueue()
         self._threads: offload.Offload | None = None
         if type(self).call_soon is Loop.call_soon and not self._debug:
@@ -129,6 +131,7 @@ class Loop(_Base):  # type: ignore[misc]
         """Forget what waits, and end the threads. As asyncio; the loop must not run."""
         super().close()
         self._core.close()
+        self._files.clear()
         if self._threads is not None:
             self._threads.dismiss_threads()
             self._threads = None
@@ -217,20 +220,41 @@ class Loop(_Base):  # type: ignore[misc]
     def _add_reader(
         self, fd: Any, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> Any:
-        self._check_closed()
-        return self._core.watch(_fileno(fd), False, callback, args, context)
+        return self._watch(fd, False, callback, args, context)
 
     def _remove_reader(self, fd: Any) -> bool:
-        return not self.is_closed() and self._core.unwatch(_fileno(fd), False)
+        return self._unwatch(fd, False)
 
     def _add_writer(
         self, fd: Any, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> Any:
-        self._check_closed()
-        return self._core.watch(_fileno(fd), True, callback, args, context)
+        return self._watch(fd, True, callback, args, context)
 
     def _remove_writer(self, fd: Any) -> bool:
-        return not self.is_closed() and self._core.unwatch(_fileno(fd), True)
+        return self._unwatch(fd, True)
+
+    def _watch(self, file: Any, write: bool, callback: Any, args: Any, context: Any) -> Any:
+        self._check_closed()
+        fd = _fileno(file)
+        if file is fd:
+            self._files.pop((fd, write), None)
+        else:
+            self._files[fd, write] = file
+        return self._core.watch(fd, write, callback, args, context)
+
+    def _unwatch(self, file: Any, write: bool) -> bool:
+        if self.is_closed():
+            return False
+        try:
+            fd = _fileno(file)
+        except ValueError:
+            # It has been closed. As asyncio's selector, know it all the same.
+            known = [key for key, one in self._files.items() if one is file and key[1] is write]
+            if not known:
+                raise
+            fd = known[0][0]
+        self._files.pop((fd, write), None)
+        return self._core.unwatch(fd, write)
 
     def _make_socket_transport(self, sock: Any, protocol: Any, *args: Any, **options: Any) -> Any:
         return SocketTransport(self, sock, protocol, *args, **options)

@@ -10,6 +10,10 @@ hangs.
                   for ever (the end of a child): in the small one, ten of these would let no
                   look-up run
 
+A call may start tasks, as code does that starts threads where threading is patched. They belong to
+the scheduler of the thread, which runs them while the call waits. If some are alive when the call
+returns, the thread leaves the pool, runs them to their end and ends; another takes its place.
+
 The threads block every signal: one that a program waits for with sigwait() must not end up here,
 and none needs to interrupt these calls.
 """
@@ -219,18 +223,21 @@ class Offload:
             self._free.pop()
         except IndexError:
             if self.size is None or len(self._threads) < self.size:
-                key = object()
-                self._threads.add(key)
-                _scheduler.add_pool_threads(1)
-                before = _sigmask(_originals.signal.SIG_BLOCK, _BLOCKED)
-                try:
-                    _originals.start_new_thread(self._work, (key,))
-                except BaseException:
-                    self._threads.discard(key)
-                    _scheduler.add_pool_threads(-1)
-                    raise
-                finally:
-                    _sigmask(_originals.signal.SIG_SETMASK, before)
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        key = object()
+        self._threads.add(key)
+        _scheduler.add_pool_threads(1)
+        before = _sigmask(_originals.signal.SIG_BLOCK, _BLOCKED)
+        try:
+            _originals.start_new_thread(self._work, (key,))
+        except BaseException:
+            self._threads.discard(key)
+            _scheduler.add_pool_threads(-1)
+            raise
+        finally:
+            _sigmask(_originals.signal.SIG_SETMASK, before)
 
     def _work(self, key: object) -> None:
         """A thread of the pool. It inherits the signal mask."""
@@ -246,14 +253,34 @@ class Offload:
                 job.error = error
             _locals.job = None
             self._running.discard(key)
-            self._free.append(None)
+            scheduler = self._retire(key)
+            self._free.append(None)  # this thread, or the new one
             if job.part():
                 assert job.scheduler is not None  # of the task that has left
                 job.scheduler.call_soon_threadsafe(job.uncount)
             else:
                 _scheduler.wake_first(job.waiter)
             del job
+            if scheduler is not None:
+                scheduler.join_all()
+                return
         _locals.end = _ThreadEnd(self, key, job)
+
+    def _retire(self, key: object) -> _scheduler.Scheduler | None:
+        """Put a new thread in this one's place if the call has left tasks, which go on here.
+
+        Returns   their scheduler, None if there are none: the thread stays
+        """
+        scheduler = _scheduler.of_thread()
+        if scheduler is None or not scheduler.live:
+            return None
+        try:
+            self._start_thread()
+        except RuntimeError:
+            return None  # no thread can be started: they go on while the next call waits
+        self._threads.discard(key)
+        _scheduler.add_pool_threads(-1)
+        return scheduler
 
     def thread_ended(self, key: object, job: Job | None) -> None:
         """Count a thread no longer, and wake who waits for its end."""

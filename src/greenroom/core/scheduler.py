@@ -1258,6 +1258,11 @@ def replace_schedulers(gone: Scheduler | None, new: Scheduler | None) -> bool:
                 return True
 
 
+def of_thread() -> Scheduler | None:
+    """Return the calling OS thread's scheduler, None if it has not used one."""
+    return native.thread_scheduler()  # type: ignore[no-any-return]
+
+
 def in_use(scheduler: Scheduler) -> bool:
     """Tell whether the thread of scheduler, of this process, has not ended."""
     return scheduler in schedulers()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from greenroom.sync.statistics import QueueStatistics
 
+_GenericAlias = type(list[int])  # types need not be imported
+
 NOTHING = object()  # grab() found no item
 PUT = object()  # left with a waiting putter: its item is in the queue
 SHUT = object()  # left with any waiter: the queue was shut down
@@ -38,6 +40,11 @@ SHUT = object()  # left with any waiter: the queue was shut down
 
 class SimpleQueue:
     """An unbounded first-in, first-out queue without task_done."""
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> Any:
+        """As in the standard library: SimpleQueue[int], in annotations."""
+        return _GenericAlias(cls, item)  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.set_up(0)
