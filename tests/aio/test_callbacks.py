@@ -2,11 +2,13 @@
 
 import asyncio
 import contextvars
+import errno
 import gc
 import signal
 import sys
 import threading
 import weakref
+from unittest import mock
 
 import pytest
 from loops import run
@@ -593,6 +595,22 @@ def test_signal_handlers(loop):
     assert loop.remove_signal_handler(signal.SIGUSR1)
     assert not loop.remove_signal_handler(signal.SIGUSR1)
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+
+def test_a_signal_that_cannot_be_caught_leaves_no_handler(loop):
+    with pytest.raises(RuntimeError, match="cannot be caught"):
+        loop.add_signal_handler(signal.SIGKILL, print)
+    assert not loop.remove_signal_handler(signal.SIGKILL)
+
+
+def test_another_error_of_a_signal_handler_is_raised_as_it_is(loop):
+    error = OSError(errno.EFAULT, "Bad address")
+    with (
+        mock.patch("asyncio.unix_events.signal.signal", side_effect=error),
+        pytest.raises(OSError, match="Bad address"),
+    ):
+        loop.add_signal_handler(signal.SIGUSR1, print)
+    assert not loop.remove_signal_handler(signal.SIGUSR1)
 
 
 def test_a_signal_wakes_a_loop_that_waits(loop):

@@ -16,7 +16,7 @@ def sleep(seconds: Any, /) -> None:
         index = getattr(seconds, "__float__", None) or getattr(seconds, "__index__", None)
         if index is None:
             kind = type(seconds).__name__
-            raise TypeError(f"{kind!r} object cannot be interpreted as an integer")
+            raise TypeError(f"{kind!r} object cannot be interpreted as an integer or float")
         seconds = index()
     if seconds != seconds:
         raise ValueError("Invalid value NaN (not a number)")
