@@ -1,7 +1,7 @@
 """Tests of CPython that pass unpatched and do not pass patched, each with its reason.
 
 The list is strict: a test that no longer differs must be taken out, and a name that no test has is
-an error.
+an error. docs/conformance.md shows the reasons.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,17 @@ class Known:
         """Tell whether a test's id is meant."""
         return fnmatchcase(test.removeprefix("test."), self.test)
 
+    def holds_on(self, version: str) -> bool:
+        """Tell whether a version ("3.11") is meant."""
+        return not self.pythons or version in self.pythons
+
 
 BEFORE_3_13 = ("3.11", "3.12")
-FROM_3_12 = ("3.12", "3.13", "3.14")
-FROM_3_13 = ("3.13", "3.14")
+FROM_3_12 = ("3.12", "3.13", "3.14", "3.15")
+FROM_3_13 = ("3.13", "3.14", "3.15")
+FROM_3_14 = ("3.14", "3.15")
 
-KNOWN: list[Known] = [
-    # Tasks take turns where they wait: a loop that never does keeps its turn.
+NO_WAIT = [
     Known(
         "test_threading.InterruptMainTests.test_can_interrupt_tight_loops",
         "a thread counts to 100 million without a wait, to be stopped by a variable",
@@ -58,7 +62,9 @@ KNOWN: list[Known] = [
         "two threads collect garbage and make finalizers without a wait",
         hangs=True,
     ),
-    # Green threads of one OS thread have its native id.
+]
+
+ONE_OS_THREAD = [
     Known(
         "test_threading.ThreadTests.test_various_ops*",
         "ten threads are to have ten native ids: the kernel knows of one thread",
@@ -72,7 +78,9 @@ KNOWN: list[Known] = [
         "the import lock belongs to the OS thread: os.fork() by another task that has it does not "
         "wait for the task that took it",
     ),
-    # The replacements are our own objects.
+]
+
+OWN_OBJECTS = [
     Known(
         "test_threading.MiscTestCase.test__all__",
         "compares __module__ of get_ident, Lock and local with threading and _thread",
@@ -87,11 +95,35 @@ KNOWN: list[Known] = [
         "threading.Lock may be subclassed here",
         FROM_3_13,
     ),
-    # asyncio.
+]
+
+_FUNCTIONS_IN_PYTHON = (
+    "replaces the functions in C that say which loop runs by those in Python, which asyncio has "
+    "for interpreters without its C module: our loops call the former"
+)
+ASYNCIO = [
     Known(
         "test_asyncio.test_events.TestPyGetEventLoop.test_get_event_loop_returns_running_loop*",
-        "replaces the functions in C that say which loop runs by those in Python, which asyncio "
-        "has for interpreters without its C module: our loops call the former",
+        _FUNCTIONS_IN_PYTHON,
+    ),
+    Known(
+        "test_asyncio.test_events.TestPyGetEventLoop.test_get_running_loop_already_running",
+        _FUNCTIONS_IN_PYTHON,
+        FROM_3_14,
+    ),
+    Known(
+        "test_asyncio.test_free_threading.Test*PyFreeThreading.test_all_tasks_from_other_thread*",
+        "replaces asyncio's task in C by the one in Python, and asks the latter for all tasks: the "
+        "tasks of our loops are of the former's class",
+        FROM_3_14,
+    ),
+    *(
+        Known(
+            f"test_asyncio.test_unix_events.SelectorEventLoopSignalTests.test_add_signal_{name}",
+            "replaces signal.set_wakeup_fd(), to let it fail or to count its calls, when a handler "
+            "is added: our loops need no call of it, for the scheduler has made it",
+        )
+        for name in ("handler_setup_error", "handler_install_error2", "handler_install_error3")
     ),
     Known(
         "test_asyncio.test_subprocess.*.test_close_dont_kill_finished",
@@ -100,17 +132,42 @@ KNOWN: list[Known] = [
         flaky=True,
     ),
     Known(
+        "test_asyncio.test_subprocess.*.test_pid_not_reaped_before_exit_published",
+        "waits for a thread in a coroutine with Thread.join(), which lets the loop go on: it has "
+        "seen the process's end by then",
+        FROM_3_14,
+    ),
+    Known(
         "test_asyncio.test_streams.StreamTests.test_unclosed_resource_warnings",
         "counts warnings, and finds the connection that test_start_tls before it has left open: "
         "its client is done, and stops the loop, before the server's side has had its turn",
         flaky=True,
     ),
+]
+
+_STRACE = (
+    "looks with strace for the write(2) of each print(), to tell what it traces: ours is "
+    "pwritev2(2), which can say that it would wait; without strace the test is skipped"
+)
+HOW_IT_IS_DONE = [
     Known(
         "test_socket.GeneralModuleTests.testRefCountGetNameInfo",
         "counts references to an argument while the error is handled: the frame of our function, "
         "which C does not have, holds one",
     ),
+    Known("test_fileio.*AutoFileTests.test_syscalls_read", _STRACE, ("3.14",), flaky=True),
+    Known("test_io.test_fileio.*AutoFileTests.test_syscalls_read", _STRACE, ("3.15",), flaky=True),
 ]
+
+# What they have in common -> the differences.
+GROUPS: dict[str, list[Known]] = {
+    "Tasks take turns where they wait, and a loop that never waits keeps its turn": NO_WAIT,
+    "All green threads of an OS thread are one thread to the kernel and to C": ONE_OS_THREAD,
+    "The replacements are greenroom's own objects": OWN_OBJECTS,
+    "asyncio's loops are greenroom's": ASYNCIO,
+    "The test looks at how a call is made, and not at what it does": HOW_IT_IS_DONE,
+}
+KNOWN = [known for group in GROUPS.values() for known in group]
 
 
 def known_of(module: str, version: str) -> list[Known]:
@@ -119,6 +176,5 @@ def known_of(module: str, version: str) -> list[Known]:
     return [
         known
         for known in KNOWN
-        if fnmatchcase(module, ".".join(known.test.split(".")[:depth]))
-        and (not known.pythons or version in known.pythons)
+        if fnmatchcase(module, ".".join(known.test.split(".")[:depth])) and known.holds_on(version)
     ]
