@@ -2,6 +2,7 @@
 
     python -m tests.stdlib test_queue test_select
     python -m tests.stdlib --python .venvs/3.13/bin/python --all
+    python -m tests.stdlib --python .venvs/3.13/bin/python --all --record
     python -m tests.stdlib --test test.test_queue.CQueueTest.test_basic
 
 A module is run patched first. What did not pass is run unpatched; what passes there differs. Each
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from .known import Known, known_of
 from .modules import NETWORK, SECONDS
+from .results import record
 from .run_module import DUMP_TASKS, DUMP_THREADS
 
 HERE = Path(__file__).resolve().parent
@@ -59,13 +61,14 @@ class Run:
         """Return outcome and text of a test that did not pass."""
         if test in self.outcomes:
             return self.outcomes[test]
-        # Not run at all: its class or module could not be set up.
-        texts = [
-            text
+        # Not run at all: its class or module could not be set up, or said that it is not for here.
+        stopped = [
+            (outcome, text)
             for name, (outcome, text) in self.outcomes.items()
             if name not in self.all and outcome not in PASSED
         ]
-        return "not run", "\n".join(texts)
+        skipped = bool(stopped) and all(outcome == "skip" for outcome, _ in stopped)
+        return "skip" if skipped else "not run", "\n".join(text for _, text in stopped)
 
 
 @dataclass
@@ -82,9 +85,13 @@ class Difference:
 
 @dataclass
 class Report:
-    """What came of a module.
+    """What came of a module. Each of its tests is in one of the six below `tests`.
 
-    differing   not listed
+    tests       how many there are
+    passed      patched; those that passed need not be run unpatched
+    skipped     patched, and no pass unpatched
+    failing     neither passed nor skipped patched, and no pass unpatched either
+    differing   pass unpatched and not patched, and are not listed
     known       listed in known.py, with the reason
     stale       entries of known.py that no longer hold, as sentences
     unstable    differed once, and not when run alone
@@ -92,6 +99,9 @@ class Report:
 
     module: str
     tests: int = 0
+    passed: int = 0
+    skipped: int = 0
+    failing: int = 0
     seconds: float = 0.0
     baseline_seconds: float = 0.0
     differing: list[Difference] = field(default_factory=list)
@@ -108,7 +118,8 @@ class Report:
     def line(self) -> str:
         """Return the report in one line."""
         return (
-            f"{self.module}: {self.tests} tests, {len(self.differing)} differ, "
+            f"{self.module}: {self.tests} tests, {self.passed} passed, {self.skipped} skipped, "
+            f"{self.failing} fail unpatched too, {len(self.differing)} differ, "
             f"{len(self.known)} known, {len(self.unstable)} unstable, {len(self.stale)} stale, "
             f"{self.seconds:.0f} s patched, {self.baseline_seconds:.0f} s unpatched"
         )
@@ -135,7 +146,11 @@ class Interpreter:
 
     def version(self) -> str:
         """Return "3.11"."""
-        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        return ".".join(self.release().split(".")[:2])
+
+    def release(self) -> str:
+        """Return "3.11.7"."""
+        code = "import platform; print(platform.python_version())"
         return subprocess.check_output([self.python, "-c", code], text=True).strip()
 
     def has(self, modules: list[str]) -> list[str]:
@@ -287,8 +302,9 @@ def compare(interpreter: Interpreter, module: str) -> Report:
         alone = [test for test in patched.all if any(k.hangs and k.matches(test) for k in known)]
         late = interpreter.run(module, True, only=alone, test_seconds=HANGING_SECONDS)
         patched.outcomes.update({test: late.why(test) for test in alone})
-    report.seconds, report.notes, report.tests = patched.seconds, patched.notes, len(patched.all)
-    doubtful = [test for test in patched.all if not patched.passed(test)]
+    tests = list(dict.fromkeys(patched.all))  # a few have the name of another
+    report.seconds, report.notes, report.tests = patched.seconds, patched.notes, len(tests)
+    doubtful = [test for test in tests if not patched.passed(test)]
     plain = interpreter.run(module, False, only=doubtful)
     lost = [test for test in plain.all if test not in set(patched.all)]
     if lost:
@@ -296,6 +312,10 @@ def compare(interpreter: Interpreter, module: str) -> Report:
         plain.outcomes.update(rest.outcomes)
         plain.seconds += rest.seconds
     report.baseline_seconds = plain.seconds
+    same = [patched.why(test)[0] for test in doubtful if not plain.passed(test)]
+    report.passed = len(tests) - len(doubtful)
+    report.skipped = same.count("skip")
+    report.failing = len(same) - report.skipped
     differing = [
         Difference(test, *patched.why(test))
         for test in dict.fromkeys([*doubtful, *lost])
@@ -375,6 +395,7 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="test_queue, for example")
     parser.add_argument("--python", default=sys.executable, help="an interpreter with greenroom")
     parser.add_argument("--all", action="store_true", help="every module of modules.py")
+    parser.add_argument("--record", action="store_true", help="write the counts into results/")
     parser.add_argument("--test", action="append", help="this test only, with its output shown")
     parser.add_argument("--plain", action="store_true", help="with --test: unpatched")
     parser.add_argument("--notes", action="store_true", help="show errors that nobody caught")
@@ -394,9 +415,13 @@ def main() -> int:
         if module not in there:
             print(f"{module}: {options.python} has no such module", flush=True)
             bad += not options.all
+            if options.record and options.all:
+                record(interpreter.release(), module, None)
             continue
         report = compare(interpreter, module)
         print(report.line(), flush=True)
+        if options.record:
+            record(interpreter.release(), module, report)
         if text := report.text():
             print(text, flush=True)
         if options.notes and report.notes:
@@ -404,6 +429,8 @@ def main() -> int:
         bad += not report.good
         for place, part in enumerate((report.differing, report.known, report.unstable)):
             sums[place] += len(part)
+    if options.record:
+        print("recorded: python scripts/conformance.py writes docs/conformance.md from it")
     print(f"{sums[0]} differ, {sums[1]} known differences, {sums[2]} unstable")
     return 1 if bad else 0
 
