@@ -633,3 +633,19 @@ def test_handles_say_what_they_are(loop):
     timer = loop.call_later(3, print)
     assert repr(timer).startswith("<TimerHandle when=")
     timer.cancel()
+
+
+def test_a_task_is_cancelled_though_the_program_has_replaced_asyncio_s_class(loop, monkeypatch):
+    async def waits():
+        await asyncio.sleep(60)
+
+    async def main():
+        task = loop.create_task(waits())
+        await asyncio.sleep(0)
+        monkeypatch.setattr(asyncio, "Task", asyncio.tasks._PyTask)
+        assert task.cancel() and task.cancelling() == 1
+        assert task.uncancel() == 0
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    loop.run_until_complete(main())

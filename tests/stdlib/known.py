@@ -40,6 +40,10 @@ FROM_3_12 = ("3.12", "3.13", "3.14", "3.15")
 FROM_3_13 = ("3.13", "3.14", "3.15")
 FROM_3_14 = ("3.14", "3.15")
 
+_INTERPRETERS = (
+    "code of another interpreter runs on the OS thread of the green thread that calls it, and its "
+    "waits stop all tasks: it is not patched"
+)
 NO_WAIT = [
     Known(
         "test_threading.InterruptMainTests.test_can_interrupt_tight_loops",
@@ -53,9 +57,32 @@ NO_WAIT = [
         hangs=True,
     ),
     Known(
+        "test_threading.ThreadTests.test_join_daemon_thread_in_finalization",
+        "a daemon thread loops without a wait in a child interpreter, which the runner patches",
+        FROM_3_14,
+        hangs=True,
+    ),
+    Known(
         "test_signal.StressTest.test_stress_modifying_handlers",
         "one thread only raises signals and another only sets handlers, neither waits",
         hangs=True,
+    ),
+    Known(
+        "test_concurrent_futures.test_interpreter_pool.InterpreterPoolExecutorTest.test_blocking*",
+        _INTERPRETERS,
+        FROM_3_14,
+        hangs=True,
+    ),
+    Known(
+        "test_concurrent_futures.test_interpreter_pool.InterpreterPoolExecutorTest.test_saturation",
+        _INTERPRETERS,
+        FROM_3_14,
+        hangs=True,
+    ),
+    Known(
+        "test_concurrent_futures.test_interpreter_pool.InterpreterPoolExecutorTest.test_map_timeout",
+        _INTERPRETERS,
+        FROM_3_14,
     ),
     Known(
         "test_multiprocessing_*.WithProcessesTestFinalize.test_thread_safety",
@@ -72,6 +99,22 @@ ONE_OS_THREAD = [
     Known(
         "test_threading.ThreadTests.test_PyThreadState_SetAsyncExc",
         "calls C by ctypes with the ident of a thread: the interpreter has no thread state for it",
+    ),
+    Known(
+        "test_threading.ThreadTests.test_PyThreadState_SetAsyncExc_interrupts_sleep",
+        "calls C with the ident of a thread: the interpreter has no thread state for it",
+        ("3.15",),
+    ),
+    Known(
+        "test_threading.ThreadTests.test_finalize_daemon_thread_hang",
+        "wants C to stop a daemon thread for good when the interpreter ends, and to sleep after "
+        "that: tasks are not switched any more then",
+        FROM_3_14,
+    ),
+    Known(
+        "test_threadsignals.ThreadSignals.test_signals",
+        "a handler runs in the OS thread of main, in whichever of its tasks the signal finds: "
+        "get_ident() there is that task's",
     ),
     Known(
         "test_fork1.ForkTest.test_threaded_import_lock_fork",
@@ -95,6 +138,17 @@ OWN_OBJECTS = [
         "threading.Lock may be subclassed here",
         FROM_3_13,
     ),
+    Known(
+        "test_queue.CSimpleQueueTest.test_simplequeue_sizeof",
+        "computes the size of the C struct of queue.SimpleQueue",
+        ("3.15",),
+    ),
+    Known(
+        "test_concurrent_futures.test_as_completed.InterpreterPool*Test.test_future_times_out",
+        "sends time.sleep to another interpreter: ours is of a module that only the first one "
+        "loads",
+        FROM_3_14,
+    ),
 ]
 
 _FUNCTIONS_IN_PYTHON = (
@@ -110,6 +164,12 @@ ASYNCIO = [
         "test_asyncio.test_events.TestPyGetEventLoop.test_get_running_loop_already_running",
         _FUNCTIONS_IN_PYTHON,
         FROM_3_14,
+    ),
+    Known("test_asyncio.test_graph.TestCallStackPy.test_*", _FUNCTIONS_IN_PYTHON, FROM_3_14),
+    Known(
+        "test_asyncgen.AsyncGenAsyncioTest.test_async_gen_asyncio_shutdown_exception_02",
+        "a task that closes a generator is asked for just before the loop stops: ours has its turn "
+        "before run_forever() returns, and asyncio.run() finds it done",
     ),
     Known(
         "test_asyncio.test_free_threading.Test*PyFreeThreading.test_all_tasks_from_other_thread*",
@@ -154,6 +214,25 @@ HOW_IT_IS_DONE = [
         "test_socket.GeneralModuleTests.testRefCountGetNameInfo",
         "counts references to an argument while the error is handled: the frame of our function, "
         "which C does not have, holds one",
+    ),
+    *(
+        Known(
+            f"test_subprocess.FastWaitTestCase.{name}",
+            "replaces os.pidfd_open() or a method of Popen, to count the calls: wait() uses a "
+            "pidfd here too, and takes another way to it",
+            ("3.15",),
+        )
+        for name in (
+            "test_pidfd_open_notification_without_immediate_reap",
+            "test_pidfd_open_race",
+            "test_wait_pidfd_open_error",
+        )
+    ),
+    Known(
+        "test_ssl.ThreadedTests.test_got_eof",
+        "reads from the C object below an SSLSocket: here that never waits, and says so by "
+        "SSLWantReadError",
+        FROM_3_14,
     ),
     Known("test_fileio.*AutoFileTests.test_syscalls_read", _STRACE, ("3.14",), flaky=True),
     Known("test_io.test_fileio.*AutoFileTests.test_syscalls_read", _STRACE, ("3.15",), flaky=True),

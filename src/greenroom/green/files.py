@@ -142,6 +142,12 @@ class FileIO(_FileIO):
             _scheduler.closing_fd(_fileno(self))
         _FileIO.close(self)
 
+    def __reduce_ex__(self, protocol: Any, /) -> Any:
+        """Refuse, as C's class does: for C this is a program's subclass, which may be pickled."""
+        if self.__class__ is FileIO:
+            raise TypeError("cannot pickle '_io.FileIO' object")
+        return _FileIO.__reduce_ex__(self, protocol)
+
 
 def is_on_disk(file: Any) -> bool:
     """Ask it once of a raw file: whether there is no readiness to wait for."""
@@ -378,9 +384,24 @@ def _shared_form(kind: type) -> type:
     methods = {name: in_turn(getattr(kind, name)) for name in names}
     if "close" not in methods:
         methods["close"] = _close_in_turn(kind.close)  # type: ignore[attr-defined]
+    methods["__reduce_ex__"] = _reduced_as(kind)
     about = {name: getattr(kind, name) for name in ("__doc__", "__module__", "__qualname__")}
     shared = type(kind)(kind.__name__, (kind,), {"__slots__": (), **about, **methods})
     return _shared_forms.setdefault(kind, shared)
+
+
+def _reduced_as(kind: type) -> Any:
+    """Return a method that lets pickle and copy see the class that the program knows."""
+
+    def __reduce_ex__(self: Any, protocol: Any, /) -> Any:
+        found = kind.__reduce_ex__(self, protocol)
+        if not isinstance(found, tuple):
+            return found
+        function, args, *rest = found
+        shared = self.__class__
+        return (function, tuple(kind if one is shared else one for one in args), *rest)
+
+    return __reduce_ex__
 
 
 def _close_in_turn(method: Callable[..., None]) -> Any:
@@ -480,7 +501,8 @@ def _repr(self: Any) -> str:
     """As C has it: "<_io.BufferedReader name=…>" for its own class, "<Sub name=…>" for others."""
     text = str(self.c_class.__repr__(self))
     if self.__class__.__module__ == "_io":
-        return f"<_io.{self.c_class.__name__} {text.partition(' ')[2]}"
+        _, space, rest = text.partition(" ")  # a raw file without a name: "<BufferedReader>"
+        return f"<_io.{self.c_class.__name__}{space}{rest or '>'}"
     return text
 
 
