@@ -12,6 +12,8 @@ import posix
 import select
 
 __all__ = [
+    "POLLIN",
+    "POLLOUT",
     "Empty",
     "SimpleQueue",
     "atomic_lock",
@@ -55,3 +57,4 @@ lock_type = _thread.LockType
 select_select = select.select
 select_poll = select.poll
 select_epoll = select.epoll
+POLLIN, POLLOUT = select.POLLIN, select.POLLOUT

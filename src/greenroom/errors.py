@@ -4,7 +4,12 @@ Every one is a whole sentence: what was attempted, what was found, what to do. T
 built-in TimeoutError, so that code written for sockets and futures catches them as it is.
 """
 
+import builtins
 import errno
+
+
+# What CPython raises of a wait, or for a thread to start, at interpreter shutdown: new in 3.13.
+TooLateError: type[RuntimeError] = getattr(builtins, "PythonFinalizationError", RuntimeError)
 
 
 class GreenroomError(Exception):

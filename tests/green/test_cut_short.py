@@ -4,7 +4,7 @@ import pytest
 
 import greenroom
 from greenroom import Cancelled, move_on_after
-from greenroom.green import fastsocket, fastssl, socketcalls, sslcalls
+from greenroom.green import fastsocket, fastssl, socket, socketcalls, sslcalls
 
 MUCH = bytes(range(256)) * (16 << 12)  # more than the buffers of a socket hold
 
@@ -114,7 +114,7 @@ def test_cancelled_write_of_tls_goes_on_where_it_was_cut_short(tls, clock, modul
 
     def finish():
         client.sendall(data[error.bytes_sent :])
-        client.close()
+        client.shutdown(socket.SHUT_WR)
 
     finishing = greenroom.spawn(finish)
     assert receive(server) == data * (sent // size + 1)

@@ -138,4 +138,7 @@ def test_a_truncated_datagram_says_nothing_of_what_others_received(unix):
     two.send(b"SECRET" * 100)
     assert b"SECRET" in one.recv(1000)
     two.send(b"x" * 600)
-    assert b"SECRET" not in one.recv(10, socket.MSG_TRUNC)
+    try:
+        assert b"SECRET" not in one.recv(10, socket.MSG_TRUNC)
+    except ValueError as error:  # so CPython answers from 3.15 on
+        assert str(error) == "size larger than allocated size"

@@ -254,8 +254,9 @@ def test_makefile_and_sendfile(tls, tmp_path):
     path.write_bytes(b"line\n" * 100_000)
 
     def send():
-        with client, path.open("rb") as file:
+        with path.open("rb") as file:
             assert client.sendfile(file) == 500_000
+        client.shutdown(socket.SHUT_WR)
 
     sending = greenroom.spawn(send)
     with server.makefile("rb") as file:

@@ -22,7 +22,7 @@ def runs_on(module: Any, name: str) -> Callable[[], None]:
 
 
 FREEZE = {
-    "asyncio:DefaultEventLoopPolicy._loop_factory": run,
+    "asyncio.unix_events:_UnixDefaultEventLoopPolicy._loop_factory": run,
     **{
         f"{module.__name__}:{name}": runs_on(module, name)
         for module in (asyncio, unix_events)

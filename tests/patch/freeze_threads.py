@@ -156,6 +156,8 @@ NEVER_WAIT = {
     "_thread:_count": "a number",
     "_thread:_local": "a place for values",
     "threading:local": "a place for values",
+    "_thread:set_name": "names the task",
+    "threading:_set_name": "names the task",
     "threading:excepthook": "tells what a thread failed with",
     "threading:_DummyThread.__init__": "makes an entry",
     "_queue:Empty": "an exception",

@@ -146,7 +146,7 @@ def test_an_idle_worker_that_died_is_replaced():
 def test_what_does_not_pickle():
     with pytest.raises((AttributeError, pickle.PicklingError)) as caught:
         to_process(lambda: 1)
-    assert "not a lambda" in caught.value.__notes__[0]
+    assert any("not a lambda" in note for note in caught.value.__notes__)  # 3.14 adds its own
     with pytest.raises((AttributeError, pickle.PicklingError)):
         to_process(no_pickle)
     with pytest.raises(TypeError, match="not callable"):

@@ -333,7 +333,7 @@ class Handle(Stepper):
         if self.core.debug:
             error = self.call_timed(callback, args)
         else:
-            native.call_in_context(self._context, callback, args)
+            native.call_in_free_context(self._context, callback, args)
             error = native.take_error()
         if error is not None:
             self.report(task, error, _described(callback, args))
@@ -345,7 +345,7 @@ class Handle(Stepper):
         """
         core = self.core
         parks, started = core.face.parks, _monotonic()
-        native.call_in_context(self._context, callback, args)
+        native.call_in_free_context(self._context, callback, args)
         error = native.take_error()
         took = _monotonic() - started
         if took >= core.loop.slow_callback_duration and core.face.parks == parks:

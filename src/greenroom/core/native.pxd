@@ -4,6 +4,8 @@ cdef object current_greenlet()
 cdef int switch(object target) except -1
 cdef double monotonic() noexcept
 cdef object copy_context()
+cdef object call_in_free_context(object context, object fn, object args)
+cdef bint is_finalizing() noexcept
 cdef object call_in_context(object context, object fn, object args)
 cdef bint is_coroutine(object thing) noexcept
 cdef object send_in_context(object context, object generator, object value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 from contextvars import copy_context
 from os import read as _read
+from sys import is_finalizing
 from time import monotonic
 from types import CoroutineType, MethodType
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "adopt_scheduler",
     "call_in_context",
+    "call_in_free_context",
     "check_signals",
     "compiled",
     "copy_context",
@@ -29,6 +31,7 @@ __all__ = [
     "function_of",
     "has_returned",
     "is_coroutine",
+    "is_finalizing",
     "is_thread_scheduler",
     "monotonic",
     "name_of",
@@ -57,6 +60,15 @@ def call_in_context(context: Any, fn: Any, args: Any) -> Any:
     except BaseException as error:
         _locals.raised = error
         return None
+
+
+def call_in_free_context(context: Any, fn: Any, args: Any) -> Any:
+    """As call_in_context(), in a copy of context if code that parked is inside it."""
+    try:
+        context.run(int)
+    except RuntimeError:
+        context = context.copy()
+    return call_in_context(context, fn, args)
 
 
 def is_coroutine(thing: Any) -> bool:

@@ -33,20 +33,10 @@ cdef extern from *:
         return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
     }
 
-    /* context.run(fn, *args), without building a bound method and a second argument tuple. What it
-     * raises is returned in *error. Every frame below a parked task is copied at each switch and
-     * kept while it is parked, so this one is small, and the caller needs no try block. */
-    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args,
-                                       PyObject **error)
+    /* Move the exception that is set to *error, and return None in the place of a result. */
+    static PyObject *greenroom_keep_error(PyObject **error)
     {
-        PyObject *result = NULL, *type, *value, *traceback;
-        if (PyContext_Enter(context) == 0) {
-            result = PyObject_Call(fn, args, NULL);
-            if (PyContext_Exit(context) < 0)
-                Py_CLEAR(result);
-        }
-        if (result != NULL)
-            return result;
+        PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         PyErr_NormalizeException(&type, &value, &traceback);
         if (traceback != NULL)
@@ -58,12 +48,47 @@ cdef extern from *:
         Py_RETURN_NONE;
     }
 
+    /* context.run(fn, *args), without building a bound method and a second argument tuple. What it
+     * raises is returned in *error. Every frame below a parked task is copied at each switch and
+     * kept while it is parked, so this one is small, and the caller needs no try block. */
+    static PyObject *greenroom_call_in(PyObject *context, PyObject *fn, PyObject *args,
+                                       PyObject **error)
+    {
+        PyObject *result = NULL;
+        if (PyContext_Enter(context) == 0) {
+            result = PyObject_Call(fn, args, NULL);
+            if (PyContext_Exit(context) < 0)
+                Py_CLEAR(result);
+        }
+        return result != NULL ? result : greenroom_keep_error(error);
+    }
+
+    /* As greenroom_call_in(), in a copy of context if that has been entered and not left. */
+    static PyObject *greenroom_call_in_free(PyObject *context, PyObject *fn, PyObject *args,
+                                            PyObject **error)
+    {
+        PyObject *result, *copy;
+        if (PyContext_Enter(context) < 0) {
+            PyErr_Clear();
+            copy = PyContext_Copy(context);
+            if (copy == NULL)
+                return greenroom_keep_error(error);
+            result = greenroom_call_in(copy, fn, args, error);
+            Py_DECREF(copy);
+            return result;
+        }
+        result = PyObject_Call(fn, args, NULL);
+        if (PyContext_Exit(context) < 0)
+            Py_CLEAR(result);
+        return result != NULL ? result : greenroom_keep_error(error);
+    }
+
     /* generator.send(value) in context. Returns what it yields; at its end *returned is set, and
      * what it returns comes back. What it raises is returned in *error. */
     static PyObject *greenroom_send_in(PyObject *context, PyObject *generator, PyObject *value,
                                        int *returned, PyObject **error)
     {
-        PyObject *result = NULL, *type, *raised, *traceback;
+        PyObject *result = NULL;
         PySendResult sent = PYGEN_ERROR;
         if (PyContext_Enter(context) == 0) {
             sent = PyIter_Send(generator, value, &result);
@@ -73,16 +98,17 @@ cdef extern from *:
         *returned = sent == PYGEN_RETURN;
         if (result != NULL)
             return result;
-        PyErr_Fetch(&type, &raised, &traceback);
-        PyErr_NormalizeException(&type, &raised, &traceback);
-        if (traceback != NULL)
-            PyException_SetTraceback(raised, traceback);
-        Py_XDECREF(type);
-        Py_XDECREF(traceback);
-        Py_XDECREF(*error);
-        *error = raised;
         *returned = 1;
-        Py_RETURN_NONE;
+        return greenroom_keep_error(error);
+    }
+
+    static int greenroom_is_finalizing(void)
+    {
+    #if PY_VERSION_HEX >= 0x030D0000
+        return Py_IsFinalizing();
+    #else
+        return _Py_IsFinalizing();
+    #endif
     }
 
     static PyObject *greenroom_function_name(PyObject *fn)
@@ -97,6 +123,8 @@ cdef extern from *:
     object greenroom_call_in(object context, object fn, object args, PyObject **error)
     object greenroom_send_in(object context, object generator, object value, int *returned,
                              PyObject **error)
+    object greenroom_call_in_free(object context, object fn, object args, PyObject **error)
+    bint greenroom_is_finalizing() noexcept
     object PyContext_CopyCurrent()
     int PyErr_CheckSignals() except -1
     void PyObject_GC_UnTrack(void *thing)
@@ -138,9 +166,19 @@ cdef object copy_context():
     return PyContext_CopyCurrent()
 
 
+cdef bint is_finalizing() noexcept:
+    """Tell whether the interpreter is being shut down: no other thread or task runs any more."""
+    return greenroom_is_finalizing()
+
+
 cdef object call_in_context(object context, object fn, object args):
     """Return fn(*args), called in context. What it raises is left for take_error()."""
     return greenroom_call_in(context, fn, args, &raised)
+
+
+cdef object call_in_free_context(object context, object fn, object args):
+    """As call_in_context(), in a copy of context if code that parked is inside it."""
+    return greenroom_call_in_free(context, fn, args, &raised)
 
 
 cdef bint is_coroutine(object thing) noexcept:

@@ -77,6 +77,7 @@ cdef class Scheduler:
     @cython.locals(state=FdState)
     cpdef bint wait_fd(self, int fd, bint write, double deadline, bint level) except -1
     cpdef bint wait_state(self, FdState state, bint write, double deadline, bint level) except -1
+    cdef bint wait_alone(self, int fd, bint write, double deadline) except -1
     cpdef spend_budget(self)
 
     cdef double before_wait(self, Task task, double deadline) except? -1.0

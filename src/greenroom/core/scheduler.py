@@ -51,7 +51,7 @@ from greenroom.core.task import Face, Stepper, Task, new_task
 from greenroom.core.timers import FOREVER, Timed, TimerHeap
 from greenroom.core.waitqueue import Waiter, WaitQueue
 from greenroom.core.wakeup import WakeUp
-from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled
+from greenroom.errors import Cancelled, ClosedError, DeadlockError, TaskKilled, TooLateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -288,6 +288,11 @@ class Scheduler:
                 f"cannot wait for {report.describe(reason)} here: this runs between two tasks "
                 "(a callback, a finalizer or a signal handler); spawn a task for it"
             )
+        if native.is_finalizing():
+            raise TooLateError(
+                f"cannot wait for {report.describe(reason)} at interpreter shutdown: no other task "
+                "runs any more"
+            )
         if task.attention:
             task.own_deadline = deadline
             deadline = self.before_wait(task, deadline)
@@ -347,6 +352,8 @@ class Scheduler:
             raise RuntimeError("cannot let others run here: this runs between two tasks")
         if task.attention:
             self.before_wait(task, FOREVER)
+        if native.is_finalizing():
+            return
         if self.ready.head is None and self.ticks > 0:
             self.ticks -= 1  # nobody to let run, and not yet time to look for some
             return
@@ -355,6 +362,9 @@ class Scheduler:
 
     def sleep_until(self, deadline: float) -> None:
         """Park until deadline."""
+        if native.is_finalizing():
+            self.wait_alone(-1, False, deadline)
+            return
         self.enlist(None, "a sleep", deadline)
         self.wait()
 
@@ -367,12 +377,26 @@ class Scheduler:
 
     def wait_state(self, state: FdState, write: bool, deadline: float, level: bool) -> bool:
         """wait_fd() for a caller that has the FdState."""
+        if native.is_finalizing():
+            return self.wait_alone(state.fd, write, deadline)
         self.enlist(state.writers if write else state.readers, state, deadline)
         self.io_waits += 1
         self.current.waits_io = True
         if level or not state.registered or state.interest >= 0:
             self.arm(state, write, level)
         return self.wait()
+
+    def wait_alone(self, fd: int, write: bool, deadline: float) -> bool:
+        """Block the thread until fd (-1: nothing) is ready or until deadline.
+
+        At interpreter shutdown: a finalizer may still say goodbye to a server, but no other task
+        may run any more, as no other thread does.
+        """
+        timeout_ms = None if deadline == FOREVER else max(0.0, deadline - self.now()) * 1000
+        poll = _originals.select_poll()
+        if fd >= 0:
+            poll.register(fd, _originals.POLLOUT if write else _originals.POLLIN)
+        return bool(poll.poll(timeout_ms))
 
     def arm(self, state: FdState, write: bool, level: bool) -> None:
         """Have the poller watch an fd that the current task stands at; its wait raises errors."""

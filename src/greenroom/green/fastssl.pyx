@@ -6,14 +6,12 @@ are called for whatever is not usual. What is saved: the frames of ssl.py's Pyth
 SSLWantReadError for each record that has not come yet, which costs as much as to decrypt one.
 
 Before a read, and before a server's handshake, the kernel is asked whether anything has come
-(recv(2) with MSG_PEEK). If not, and if OpenSSL holds nothing decrypted and has nothing to send
+(poll(2), for recv(2) with MSG_PEEK would take the socket's error from OpenSSL). If not, and if OpenSSL holds nothing decrypted and has nothing to send
 (Connection.reads_only), it could only say SSLWantReadError, so it is left and the task parks.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, errno
-
 import ssl as _stdlib
 
 from greenroom.core cimport scheduler as _scheduler
@@ -24,9 +22,14 @@ from greenroom.green import sslcalls
 from greenroom.green.connection cimport Connection
 from greenroom.green.fastsocket cimport GreenroomSocket, state_of, struct_of
 
-cdef extern from "<sys/socket.h>":
-    Py_ssize_t c_recv "recv"(int fd, void *buffer, size_t size, int flags) nogil
-    int MSG_DONTWAIT, MSG_PEEK
+cdef extern from "<poll.h>":
+    struct pollfd:
+        int fd
+        short events
+        short revents
+
+    int c_poll "poll"(pollfd *fds, unsigned long count, int timeout_ms) noexcept nogil
+    short POLLIN
 
 cdef double FOREVER = float("inf")
 cdef Py_ssize_t WRITE_BYTES = sslcalls.WRITE_BYTES
@@ -56,9 +59,12 @@ cdef Connection usual(object sock, GreenroomSocket *struct):
 
 cdef bint nothing_came(FdState state) noexcept:
     """Whether the kernel has nothing to read: no byte, no end of the stream, no error."""
-    cdef char octet
-    if state.readable and c_recv(state.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN:
-        state.readable = False
+    cdef pollfd asked
+    if state.readable:
+        asked.fd = state.fd
+        asked.events = POLLIN
+        if c_poll(&asked, 1, 0) == 0:
+            state.readable = False
     return not state.readable
 
 

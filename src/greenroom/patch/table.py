@@ -111,8 +111,14 @@ _THREADS = (
         {
             "_thread:start_new_thread": "patch.threads:start_new_thread",
             "_thread:start_new": "patch.threads:start_new_thread",
-            "threading:_start_new_thread": "patch.threads:start_new_thread",
         },
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C function; threading.Thread runs on it",
+        {"threading:_start_new_thread": "patch.threads:start_new_thread"},
+        until=(3, 13),
     ),
     *_rows(
         "thread",
@@ -144,12 +150,27 @@ _THREADS = (
         {
             "_thread:allocate_lock": "sync.lock:Lock",
             "_thread:allocate": "sync.lock:Lock",
-            "_thread:RLock": "sync.lock:RLock",
             "_thread:LockType": "sync.lock:Lock",
             "threading:_allocate_lock": "sync.lock:Lock",
             "threading:Lock": "sync.lock:Lock",
+        },
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C type; it ignores arguments",
+        {
+            "_thread:RLock": "patch.threads:AnyRLock",
             "threading:_CRLock": "patch.threads:AnyRLock",
         },
+        until=(3, 15),
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C type",
+        {"_thread:RLock": "sync.lock:RLock", "threading:_CRLock": "sync.lock:RLock"},
+        since=(3, 15),
     ),
     *_rows(
         "thread",
@@ -220,6 +241,17 @@ _THREADS = (
         },
         around=True,
         since=(3, 12),
+    ),
+    *_rows(
+        "thread",
+        "by name",
+        "a C function that names the OS thread, and so the process",
+        {
+            "_thread:set_name": "patch.threads:set_name_around",
+            "threading:_set_name": "patch.threads:set_name_around",
+        },
+        around=True,
+        since=(3, 14),
     ),
     *_rows(
         "thread",
@@ -598,7 +630,7 @@ _SIGNAL = (
 _ASYNCIO = (
     Row(
         "asyncio",
-        "asyncio:DefaultEventLoopPolicy._loop_factory",
+        "asyncio.unix_events:_UnixDefaultEventLoopPolicy._loop_factory",
         "in place",
         "asyncio.run() and new_event_loop(): loops whose callbacks are tasks of the scheduler",
         "aio.loop:Loop",

@@ -8,7 +8,6 @@ lock of _set_sentinel(), from 3.13 on through a _ThreadHandle.
 from __future__ import annotations
 
 import _thread
-import builtins
 import contextvars
 import os
 import sys
@@ -18,7 +17,7 @@ from greenroom import _originals
 from greenroom.core import hooks
 from greenroom.core import scheduler as _scheduler
 from greenroom.core.task import Task
-from greenroom.errors import Cancelled
+from greenroom.errors import Cancelled, TooLateError
 from greenroom.sync.event import Event
 from greenroom.sync.lock import Lock, PolledLock, RLock, ThreadEndLock
 
@@ -74,16 +73,12 @@ def start_new_thread(
     return id(_start(function, args, kwargs or {}))
 
 
-# PythonFinalizationError is new in Python 3.13.
-_TooLate: Any = getattr(builtins, "PythonFinalizationError", RuntimeError)
-
-
 def _start(
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     _is_finalizing: Callable[[], bool] = sys.is_finalizing,  # sys is gone when it returns True
-    _too_late: Any = _TooLate,
+    _too_late: type[RuntimeError] = TooLateError,
 ) -> Task:
     if _is_finalizing():
         raise _too_late("can't create new thread at interpreter shutdown")
@@ -152,6 +147,19 @@ def _thread_ended(task: Task) -> None:
 def thread_count() -> int:
     """Return how many threads were started and have not ended."""
     return len(_started)
+
+
+def set_name_around(original: Callable[[str], None]) -> Callable[[str], None]:
+    """_thread.set_name of Python 3.14: the OS thread is not the green thread's to name."""
+
+    def set_name(name: str) -> None:
+        owner = _scheduler.current_owner()
+        if isinstance(owner, Task):
+            owner.name = name
+        else:
+            original(name)
+
+    return set_name
 
 
 def cpu_clock_around(original: Callable[[int], int]) -> Callable[[int], int]:
@@ -325,8 +333,13 @@ def main_thread_ident_after(original: Callable[[], int]) -> Callable[[], int]:
     return get_main_thread_ident
 
 
-class AnyRLock(RLock):
-    """RLock as _thread.RLock is called: it ignores arguments.
+class _AnyRLockType(type):
+    def __instancecheck__(cls, thing: object) -> bool:
+        return isinstance(thing, RLock) if cls is AnyRLock else type.__instancecheck__(cls, thing)
+
+
+class AnyRLock(RLock, metaclass=_AnyRLockType):
+    """RLock as _thread.RLock is called before Python 3.15: it ignores arguments.
 
     What it makes is a plain RLock, unless it is subclassed.
     """

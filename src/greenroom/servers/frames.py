@@ -167,7 +167,7 @@ class Deflate:
         result: bytes = deflater.compress(data)
         if last:
             result += deflater.flush(zlib.Z_SYNC_FLUSH)
-            result = result[:-4]
+            result = result[: len(result) - 4]  # compiled with wraparound=False
             if not self.takeover:
                 self.deflater = None
         return result
