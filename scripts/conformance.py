@@ -67,24 +67,26 @@ def known_tests(run: dict[str, Any]) -> list[str]:
 
 
 def known_lines(data: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """The known differences that were seen, with their reasons, group by group."""
+    """The known differences that were seen, group by group; those of one reason share a line."""
     for title, entries in GROUPS.items():
-        lines = [line for entry in entries if (line := known_line(entry, data))]
+        lines: dict[tuple[str, str], list[str]] = {}
+        for entry in entries:
+            if versions := seen_on(entry, data):
+                where = "" if versions == list(data) else f" ({', '.join(versions)})"
+                lines.setdefault((where, entry.reason), []).append(f"`{entry.test}`")
         if lines:
-            yield from ("", f"{title}:", "", *lines)
+            yield from ("", f"{title}:", "")
+        for (where, reason), tests in lines.items():
+            yield f"- {', '.join(tests)}{where}: {reason}."
 
 
-def known_line(entry: Known, data: dict[str, dict[str, Any]]) -> str:
-    """One known difference, "" if no recorded run met it."""
-    versions = [
+def seen_on(entry: Known, data: dict[str, dict[str, Any]]) -> list[str]:
+    """The versions whose recorded run met a known difference."""
+    return [
         version
         for version, run in data.items()
         if entry.holds_on(version) and any(map(entry.matches, known_tests(run)))
     ]
-    if not versions:
-        return ""
-    where = "" if versions == list(data) else f" ({', '.join(versions)})"
-    return f"- `{entry.test}`{where}: {entry.reason}."
 
 
 def stdlib() -> str | None:

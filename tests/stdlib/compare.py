@@ -415,7 +415,7 @@ def main() -> int:
         if module not in there:
             print(f"{module}: {options.python} has no such module", flush=True)
             bad += not options.all
-            if options.record and options.all:
+            if options.record:
                 record(interpreter.release(), module, None)
             continue
         report = compare(interpreter, module)

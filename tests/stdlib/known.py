@@ -106,12 +106,6 @@ ONE_OS_THREAD = [
         ("3.15",),
     ),
     Known(
-        "test_threading.ThreadTests.test_finalize_daemon_thread_hang",
-        "wants C to stop a daemon thread for good when the interpreter ends, and to sleep after "
-        "that: tasks are not switched any more then",
-        FROM_3_14,
-    ),
-    Known(
         "test_threadsignals.ThreadSignals.test_signals",
         "a handler runs in the OS thread of main, in whichever of its tasks the signal finds: "
         "get_ident() there is that task's",

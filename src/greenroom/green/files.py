@@ -384,6 +384,8 @@ def _shared_form(kind: type) -> type:
     methods = {name: in_turn(getattr(kind, name)) for name in names}
     if "close" not in methods:
         methods["close"] = _close_in_turn(kind.close)  # type: ignore[attr-defined]
+    # pickle and copy are to see the class that the program knows.
+    methods["__class__"] = property(lambda self: kind)
     methods["__reduce_ex__"] = _reduced_as(kind)
     about = {name: getattr(kind, name) for name in ("__doc__", "__module__", "__qualname__")}
     shared = type(kind)(kind.__name__, (kind,), {"__slots__": (), **about, **methods})
@@ -391,14 +393,14 @@ def _shared_form(kind: type) -> type:
 
 
 def _reduced_as(kind: type) -> Any:
-    """Return a method that lets pickle and copy see the class that the program knows."""
+    """Wrap __reduce_ex__(): what it says of the shared form holds for the class it is made of."""
 
     def __reduce_ex__(self: Any, protocol: Any, /) -> Any:
-        found = kind.__reduce_ex__(self, protocol)
+        found: Any = kind.__reduce_ex__(self, protocol)  # type: ignore[call-arg]
         if not isinstance(found, tuple):
             return found
         function, args, *rest = found
-        shared = self.__class__
+        shared = type(self)
         return (function, tuple(kind if one is shared else one for one in args), *rest)
 
     return __reduce_ex__

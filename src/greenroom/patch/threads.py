@@ -162,6 +162,16 @@ def set_name_around(original: Callable[[str], None]) -> Callable[[str], None]:
     return set_name
 
 
+def get_name_around(original: Callable[[], str]) -> Callable[[], str]:
+    """_thread._get_name of Python 3.14: what set_name() said in this green thread."""
+
+    def _get_name() -> str:
+        owner = _scheduler.current_owner()
+        return str(owner.name) if isinstance(owner, Task) else original()
+
+    return _get_name
+
+
 def cpu_clock_around(original: Callable[[int], int]) -> Callable[[int], int]:
     """time.pthread_getcpuclockid: C would take a green thread's ident for an address."""
 
