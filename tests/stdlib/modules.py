@@ -56,7 +56,6 @@ SECONDS = {
     "test_imaplib": 10,
     "test_importlib.test_locks": 3,
     "test_importlib.test_threaded_import": 5,
-    "test_interpreters": 30,
     "test_io": 60,
     "test_logging": 20,
     "test_multiprocessing_fork": 200,

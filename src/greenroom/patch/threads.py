@@ -163,11 +163,14 @@ def set_name_around(original: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def get_name_around(original: Callable[[], str]) -> Callable[[], str]:
-    """_thread._get_name of Python 3.14: what set_name() said in this green thread."""
+    """_thread._get_name of Python 3.14: a green thread's name, as much as the kernel would keep."""
 
     def _get_name() -> str:
         owner = _scheduler.current_owner()
-        return str(owner.name) if isinstance(owner, Task) else original()
+        if not isinstance(owner, Task):
+            return original()
+        octets = owner.name.encode(sys.getfilesystemencoding(), "replace")
+        return os.fsdecode(octets.split(b"\0", 1)[0][: getattr(_thread, "_NAME_MAXLEN", None)])
 
     return _get_name
 
