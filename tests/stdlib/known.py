@@ -84,10 +84,13 @@ NO_WAIT = [
         _INTERPRETERS,
         FROM_3_14,
     ),
-    Known(
-        "test_multiprocessing_*.WithProcessesTestFinalize.test_thread_safety",
-        "two threads collect garbage and make finalizers without a wait",
-        hangs=True,
+    *(
+        Known(
+            f"test_multiprocessing_{method}.*WithProcessesTestFinalize.test_thread_safety",
+            "two threads collect garbage and make finalizers without a wait",
+            hangs=True,
+        )
+        for method in ("fork", "forkserver", "spawn")
     ),
 ]
 
@@ -106,6 +109,11 @@ ONE_OS_THREAD = [
         "thread sleeps for a day",
         ("3.15",),
         hangs=True,
+    ),
+    Known(
+        "test_concurrent_futures.test_interpreter_pool.*.test_thread_name_prefix_with_thread_get_name",
+        "asks in another interpreter, which is not patched, for the name of the OS thread",
+        FROM_3_14,
     ),
     Known(
         "test_threadsignals.ThreadSignals.test_signals",
