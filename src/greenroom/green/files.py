@@ -508,7 +508,15 @@ def _repr(self: Any) -> str:
     return text
 
 
+def _reduce_ex(self: Any, protocol: Any, /) -> Any:
+    """Refuse, as C's class does; a program's subclass may be pickled."""
+    if self.__class__.__module__ == "_io":
+        raise TypeError(f"cannot pickle '_io.{self.c_class.__name__}' object")
+    return self.c_class.__reduce_ex__(self, protocol)
+
+
 for _kind in (BufferedReader, BufferedWriter, BufferedRandom):
     _kind.__repr__ = _repr  # type: ignore[method-assign]
+    _kind.__reduce_ex__ = _reduce_ex  # type: ignore[method-assign]
 
 atomic(Turn, "take", "take_or_enlist", "leave")
