@@ -10,6 +10,7 @@ import _thread
 import builtins
 import posix
 import select
+import time
 
 __all__ = [
     "POLLIN",
@@ -35,6 +36,7 @@ __all__ = [
     "start_new_thread",
     "thread_count",
     "thread_local",
+    "time_sleep",
 ]
 
 Empty = _queue.Empty
@@ -57,4 +59,5 @@ lock_type = _thread.LockType
 select_select = select.select
 select_poll = select.poll
 select_epoll = select.epoll
+time_sleep = time.sleep
 POLLIN, POLLOUT = select.POLLIN, select.POLLOUT

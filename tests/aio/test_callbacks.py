@@ -2,12 +2,14 @@
 
 import asyncio
 import contextvars
+import errno
 import gc
 import signal
 import socket
 import sys
 import threading
 import weakref
+from unittest import mock
 
 import pytest
 from loops import run
@@ -596,6 +598,22 @@ def test_signal_handlers(loop):
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
 
+def test_a_signal_that_cannot_be_caught_leaves_no_handler(loop):
+    with pytest.raises(RuntimeError, match="cannot be caught"):
+        loop.add_signal_handler(signal.SIGKILL, print)
+    assert not loop.remove_signal_handler(signal.SIGKILL)
+
+
+def test_another_error_of_a_signal_handler_is_raised_as_it_is(loop):
+    error = OSError(errno.EFAULT, "Bad address")
+    with (
+        mock.patch("asyncio.unix_events.signal.signal", side_effect=error),
+        pytest.raises(OSError, match="Bad address"),
+    ):
+        loop.add_signal_handler(signal.SIGUSR1, print)
+    assert not loop.remove_signal_handler(signal.SIGUSR1)
+
+
 def test_a_signal_wakes_a_loop_that_waits(loop):
     import os
 
@@ -710,3 +728,19 @@ def test_the_callbacks_of_a_connection_run_in_the_context_it_was_made_in(make):
     assert {value for _, value in seen if value != "later"} == {"client"}
     # write() calls pause_writing() itself, where the caller is.
     assert [name for name, value in seen if value == "later"] == ["pause"]
+
+
+def test_a_task_is_cancelled_though_the_program_has_replaced_asyncio_s_class(loop, monkeypatch):
+    async def waits():
+        await asyncio.sleep(60)
+
+    async def main():
+        task = loop.create_task(waits())
+        await asyncio.sleep(0)
+        monkeypatch.setattr(asyncio, "Task", asyncio.tasks._PyTask)
+        assert task.cancel() and task.cancelling() == 1
+        assert task.uncancel() == 0
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    loop.run_until_complete(main())

@@ -115,6 +115,21 @@ def test_a_handshake_by_hand(pair, client_context, server_context, timeout):
         accepting.result().close()
 
 
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_handshake_after_the_handshake_returns_at_once(
+    pair, client_context, server_context, read_first
+):
+    one, two = pair
+    accepting = greenroom.spawn(server_context.wrap_socket, two, True)
+    client = client_context.wrap_socket(one, server_hostname="localhost")
+    with client, accepting.result() as server:
+        if read_first:
+            client.sendall(b"hello")
+            assert server.recv(10) == b"hello"
+        with greenroom.timeout(5):  # there is nothing that the client would send
+            server.do_handshake()
+
+
 def test_a_non_blocking_socket_is_for_the_user_to_poll(pair, client_context, server_context):
     one, two = pair
     one.setblocking(False)

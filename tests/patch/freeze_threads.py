@@ -158,6 +158,7 @@ NEVER_WAIT = {
     "threading:local": "a place for values",
     "_thread:set_name": "names the task",
     "threading:_set_name": "names the task",
+    "_thread:_get_name": "says the task's name",
     "threading:excepthook": "tells what a thread failed with",
     "threading:_DummyThread.__init__": "makes an entry",
     "_queue:Empty": "an exception",

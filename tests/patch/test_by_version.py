@@ -61,6 +61,21 @@ print(open("/proc/self/comm").read().strip())
     assert output_of(PATCH + code) == output_of(code) == ["changed"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="_thread._get_name is new in 3.14")
+def test_a_thread_reads_the_name_that_it_has_been_given():
+    code = """
+import _thread, threading
+def look():
+    print(_thread._get_name())
+    threading.current_thread().name = "second"
+    print(_thread._get_name())
+thread = threading.Thread(target=look, name="first")
+thread.start()
+thread.join()
+"""
+    assert output_of(PATCH + code) == output_of(code) == ["first", "second"]
+
+
 AT_EXIT = """
 import gc, sys, threading, time
 
@@ -128,3 +143,55 @@ def talk():
 """
     code = talk + AT_EXIT.format(lock="Lock", call="talk()")
     assert output_of(PATCH + code) == ["returned b'x'"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="C pickles no file's subclass before 3.14")
+def test_a_program_s_class_of_files_is_pickled_as_unpatched():
+    # Symptom: an object that tasks share has another class, of which pickle found no name.
+    code = """
+import copy, io, pickle
+class Own(io.BufferedReader):
+    def __init__(self, raw, tag):
+        super().__init__(raw)
+        self.tag = tag
+    def __getstate__(self):
+        return self.tag, self.raw.getvalue()
+    def __setstate__(self, state):
+        self.__init__(io.BytesIO(state[1]), state[0])
+own = Own(io.BytesIO(b"data"), "tag")
+print(own.__class__)
+for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+    try:
+        again = pickle.loads(pickle.dumps(own, protocol))
+        print(again.__class__, again.tag, again.read())
+    except TypeError as error:
+        print("refused")
+try:
+    print(copy.copy(own).tag)
+except TypeError:
+    print("refused")
+"""
+    assert output_of(PATCH + code) == output_of(code) != []
+
+
+def test_a_file_is_not_pickled_by_any_protocol():
+    code = """
+import pickle
+for how in ({"mode": "rb", "buffering": 0}, {"mode": "rb"}, {"mode": "r"}):
+    with open("/dev/null", **how) as file:
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            try:
+                pickle.dumps(file, protocol)
+            except TypeError as error:
+                print("cannot pickle" in str(error))
+"""
+    assert output_of(PATCH + code) == output_of(code) == ["True"] * 18
+
+
+def test_a_buffered_file_without_a_name_says_its_class():
+    code = """
+import io
+print(io.BufferedReader(io.BytesIO()), io.BufferedWriter(io.BytesIO()))
+print(io.BufferedRandom(io.BytesIO()), open("/dev/null", "rb"))
+"""
+    assert output_of(PATCH + code) == output_of(code) != []

@@ -186,7 +186,7 @@ def row_of(peer: Peer, interpreter: Interpreter, report: Report) -> dict[str, An
         "python": interpreter.full,
         "tests": report.tests,
         "passed_on_asyncio": report.plain,
-        "passed_patched": report.patched,
+        "passed_patched": report.passed,
         "differ": len(report.known),
         "known": list(reasons.values()),
     }
@@ -259,7 +259,7 @@ def run(peers: list[Peer], interpreter: Interpreter, recorded: bool) -> int:
         print(describe(peer, interpreter, report), flush=True)
         if text := report.text():
             print(text, flush=True)
-        passed += report.patched
+        passed += report.passed
         failed += len(report.differing) + len(report.stale) or not report.good
         if recorded and report.good:
             record(row_of(peer, interpreter, report))
@@ -282,7 +282,7 @@ def describe(peer: Peer, interpreter: Interpreter, report: Report) -> str:
     """Return a report in one line."""
     return (
         f"{peer.package} {peer.version} on {interpreter.full}: {report.tests} tests, "
-        f"{report.plain} pass on asyncio, {report.patched} patched; "
+        f"{report.plain} pass on asyncio, {report.passed} patched; "
         f"{len(report.differing)} differ, {len(report.known)} known, "
         f"{len(report.unstable)} unstable, {len(report.stale)} stale; "
         f"{report.baseline_seconds:.0f} s and {report.seconds:.0f} s"

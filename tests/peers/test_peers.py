@@ -63,7 +63,7 @@ def test_what_passes_on_asyncio_alone_is_reported(tmp_path):
     report = judged(tmp_path, DIFFERS)
     assert [one.test for one in report.differing] == ["test_it.py::test_differs[b]"]
     assert "assert" in report.differing[0].text
-    assert (report.tests, report.plain, report.patched) == (4, 3, 2)
+    assert (report.tests, report.plain, report.passed) == (4, 3, 2)
     assert not report.good
 
 
@@ -106,7 +106,7 @@ def test_a_test_that_breaks_the_process_differs_and_the_others_are_run(tmp_path)
         "test_it.py::test_differs[a]": "crash, status 3",
         "test_it.py::test_differs[b]": "crash, status 3",
     }
-    assert report.patched == 2
+    assert report.passed == 2
 
 
 def test_a_file_that_can_only_be_imported_unpatched_is_a_difference(tmp_path):

@@ -2,6 +2,7 @@
 
     python -m tests.stdlib test_queue test_select
     python -m tests.stdlib --python .venvs/3.13/bin/python --all
+    python -m tests.stdlib --python .venvs/3.13/bin/python --all --record
     python -m tests.stdlib --test test.test_queue.CQueueTest.test_basic
 
 A module is run patched first. What did not pass is run unpatched; what passes there differs
@@ -21,6 +22,7 @@ from . import differences
 from .differences import TEST_SECONDS, Difference, Report, Suite
 from .known import known_of
 from .modules import NETWORK, SECONDS
+from .results import record
 
 HERE = Path(__file__).resolve().parent
 CHILD = HERE / "run_module.py"
@@ -40,7 +42,11 @@ class Interpreter:
 
     def version(self) -> str:
         """Return "3.11"."""
-        code = "import sys; print('%d.%d' % sys.version_info[:2])"
+        return ".".join(self.release().split(".")[:2])
+
+    def release(self) -> str:
+        """Return "3.11.7"."""
+        code = "import platform; print(platform.python_version())"
         return subprocess.check_output([self.python, "-c", code], text=True).strip()
 
     def has(self, modules: list[str]) -> list[str]:
@@ -88,6 +94,7 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help="test_queue, for example")
     parser.add_argument("--python", default=sys.executable, help="an interpreter with greenroom")
     parser.add_argument("--all", action="store_true", help="every module of modules.py")
+    parser.add_argument("--record", action="store_true", help="write the counts into results/")
     parser.add_argument("--test", action="append", help="this test only, with its output shown")
     parser.add_argument("--plain", action="store_true", help="with --test: unpatched")
     parser.add_argument("--notes", action="store_true", help="show errors that nobody caught")
@@ -107,9 +114,13 @@ def main() -> int:
         if module not in there:
             print(f"{module}: {options.python} has no such module", flush=True)
             bad += not options.all
+            if options.record:
+                record(interpreter.release(), module, None)
             continue
         report = compare(interpreter, module)
         print(report.line(), flush=True)
+        if options.record:
+            record(interpreter.release(), module, report)
         if text := report.text():
             print(text, flush=True)
         if options.notes and report.notes:
@@ -117,6 +128,8 @@ def main() -> int:
         bad += not report.good
         for place, part in enumerate((report.differing, report.known, report.unstable)):
             sums[place] += len(part)
+    if options.record:
+        print("recorded: python scripts/conformance.py writes docs/conformance.md from it")
     print(f"{sums[0]} differ, {sums[1]} known differences, {sums[2]} unstable")
     return 1 if bad else 0
 

@@ -56,6 +56,10 @@ class Known:
         """Tell whether a test's id is meant."""
         return matches(self.test, test.removeprefix("test."))
 
+    def holds_on(self, version: str) -> bool:
+        """Tell whether a version ("3.11") is meant."""
+        return not self.pythons or version in self.pythons
+
 
 @dataclass
 class Run:
@@ -81,13 +85,14 @@ class Run:
         """Return outcome and text of a test that did not pass."""
         if test in self.outcomes:
             return self.outcomes[test]
-        # Not run at all: its class or module could not be set up.
-        texts = [
-            text
+        # Not run at all: its class or module could not be set up, or said that it is not for here.
+        stopped = [
+            (outcome, text)
             for name, (outcome, text) in self.outcomes.items()
             if name not in self.all and outcome not in PASSED
         ]
-        return "not run", "\n".join(texts)
+        skipped = bool(stopped) and all(outcome == "skip" for outcome, _ in stopped)
+        return "skip" if skipped else "not run", "\n".join(text for _, text in stopped)
 
 
 @dataclass
@@ -104,11 +109,14 @@ class Difference:
 
 @dataclass
 class Report:
-    """What came of a suite.
+    """What came of a suite. Each of its tests is in one of the six below `tests`.
 
     plain       how many of its tests passed unpatched, None if not all of them were run so
-    patched     how many passed patched
-    differing   not listed
+    tests       how many there are
+    passed      patched; those that passed need not be run unpatched
+    skipped     patched, and no pass unpatched
+    failing     neither passed nor skipped patched, and no pass unpatched either
+    differing   pass unpatched and not patched, and are not listed
     known       listed in known.py, with the reason
     stale       entries of known.py that no longer hold, as sentences
     unstable    differed once, and not when run alone
@@ -117,7 +125,9 @@ class Report:
     name: str
     tests: int = 0
     plain: int | None = None
-    patched: int = 0
+    passed: int = 0
+    skipped: int = 0
+    failing: int = 0
     seconds: float = 0.0
     baseline_seconds: float = 0.0
     differing: list[Difference] = field(default_factory=list)
@@ -134,7 +144,8 @@ class Report:
     def line(self) -> str:
         """Return the report in one line."""
         return (
-            f"{self.name}: {self.tests} tests, {len(self.differing)} differ, "
+            f"{self.name}: {self.tests} tests, {self.passed} passed, {self.skipped} skipped, "
+            f"{self.failing} fail unpatched too, {len(self.differing)} differ, "
             f"{len(self.known)} known, {len(self.unstable)} unstable, {len(self.stale)} stale, "
             f"{self.seconds:.0f} s patched, {self.baseline_seconds:.0f} s unpatched"
         )
@@ -304,9 +315,9 @@ def compare(suite: Suite, known: Sequence[Known], whole: bool = False) -> Report
         alone = [test for test in patched.all if any(k.hangs and k.matches(test) for k in known)]
         late = suite.run(True, only=alone, test_seconds=HANGING_SECONDS)
         patched.outcomes.update({test: late.why(test) for test in alone})
-    report.seconds, report.notes, report.tests = patched.seconds, patched.notes, len(patched.all)
-    report.patched = sum(map(patched.passed, patched.all))
-    doubtful = [test for test in patched.all if not patched.passed(test)]
+    tests = list(dict.fromkeys(patched.all))  # a few have the name of another
+    report.seconds, report.notes, report.tests = patched.seconds, patched.notes, len(tests)
+    doubtful = [test for test in tests if not patched.passed(test)]
     plain = suite.run(False, only=None if whole else doubtful)
     lost = [test for test in plain.all if test not in set(patched.all)]
     if whole:
@@ -317,6 +328,10 @@ def compare(suite: Suite, known: Sequence[Known], whole: bool = False) -> Report
         plain.outcomes.update(rest.outcomes)
         plain.seconds += rest.seconds
     report.baseline_seconds = plain.seconds
+    same = [patched.why(test)[0] for test in doubtful if not plain.passed(test)]
+    report.passed = len(tests) - len(doubtful)
+    report.skipped = same.count("skip")
+    report.failing = len(same) - report.skipped
     differing = [
         Difference(test, *patched.why(test))
         for test in dict.fromkeys([*doubtful, *lost])

@@ -19,6 +19,7 @@ a JSON object:
 The signal DUMP_THREADS prints the stacks of all threads on stderr, DUMP_TASKS those of the tasks.
 """
 
+import _signal
 import os
 import sys
 import time
@@ -38,6 +39,10 @@ PATCH = "import greenroom as _greenroom; _greenroom.patch_all(); del _greenroom"
 
 def main(order):
     """Do what the order says."""
+    # A shell starts what is in the background with SIGINT ignored. Tests that send it would wait
+    # for ever, on both sides.
+    if _signal.getsignal(_signal.SIGINT) is _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     del sys.path[0]  # this folder: the tests must not find our modules
     sys.argv[1:] = []
     if order["patched"]:
@@ -212,6 +217,9 @@ def patch_children():
 
 def with_patch(text):
     """Put PATCH before a program, on its first line if that can be, so that line numbers hold."""
+    import textwrap
+
+    text = textwrap.dedent(text)  # as `python -c` does from 3.13 on; it would no longer see to it
     if text.startswith("\n"):
         return PATCH + text
     try:

@@ -56,10 +56,10 @@ _leave_task = asyncio._leave_task
 _set_asyncgen_hooks = sys.set_asyncgen_hooks
 _get_asyncgen_hooks = sys.get_asyncgen_hooks
 _CancelledError = asyncio.CancelledError
-_AsyncioTask = asyncio.Task  # a program may put another class there
+_Task = asyncio.Task  # now: a program may put another class in its place
 
 
-class LoopTask(asyncio.Task):  # type: ignore[type-arg]
+class LoopTask(_Task):  # type: ignore[type-arg]
     """The asyncio.Task of our loops.
 
     green   the greenroom task that runs its steps, None before the first
@@ -80,7 +80,7 @@ class LoopTask(asyncio.Task):  # type: ignore[type-arg]
         """As asyncio.Task.cancel; a blocking call the coroutine is in raises CancelledError."""
         green = getattr(self, "green", None)
         if green is None or green.stepper is None or self.done() or not in_the_middle(green):
-            return _AsyncioTask.cancel(self, msg)
+            return _Task.cancel(self, msg)
         self.extra = getattr(self, "extra", 0) + 1
         if not isinstance(green.error or green.pending, _CancelledError):
             error = _CancelledError() if msg is None else _CancelledError(msg)
@@ -89,13 +89,13 @@ class LoopTask(asyncio.Task):  # type: ignore[type-arg]
 
     def cancelling(self) -> int:
         """As asyncio.Task.cancelling."""
-        return _AsyncioTask.cancelling(self) + getattr(self, "extra", 0)
+        return _Task.cancelling(self) + getattr(self, "extra", 0)
 
     def uncancel(self) -> int:
         """As asyncio.Task.uncancel."""
         extra = getattr(self, "extra", 0)
         if not extra:
-            return _AsyncioTask.uncancel(self)
+            return _Task.uncancel(self)
         self.extra = extra - 1
         return self.cancelling()
 
@@ -226,7 +226,7 @@ class LoopFace(Face):
                 owner.asking = True
                 owner.asked = getattr(owner, "asked", 0) + 1
                 owner.asker = scope
-                _AsyncioTask.cancel(owner, str(scope.make_error(task)))
+                _Task.cancel(owner, str(scope.make_error(task)))
 
     def ended_by(self, task: Task, scope: Any, error: Any) -> bool:
         """As Face.ended_by: True for the CancelledError that look() had the await raise."""
@@ -235,7 +235,7 @@ class LoopFace(Face):
             return False
         owner.asker = None
         for _ in range(owner.asked):
-            _AsyncioTask.uncancel(owner)
+            _Task.uncancel(owner)
         owner.asked = 0
         # Somebody else has cancelled it too: that goes on.
         return isinstance(error, _CancelledError) and not owner.cancelling()

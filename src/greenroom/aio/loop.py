@@ -19,10 +19,10 @@ Differences from asyncio's loop, all of them:
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import os
 import selectors
-import signal
 import threading
 from asyncio import base_events, futures, unix_events
 from collections.abc import Callable
@@ -57,12 +57,14 @@ class _Selector:
         """Nothing to do."""
 
 
+# Through these a program may have put something of its own in the place of a module.
 _events: Any = base_events
+_unix: Any = unix_events
 # What stands there if the program has put nothing of its own in its place.
 _getaddrinfo = _events.socket.getaddrinfo
 _GETNAMEINFO = (_events.socket.getnameinfo, resolver.getnameinfo)
 
-_Base: Any = unix_events._UnixSelectorEventLoop
+_Base: Any = _unix._UnixSelectorEventLoop
 
 
 class Loop(_Base):  # type: ignore[misc]
@@ -360,12 +362,14 @@ class Loop(_Base):  # type: ignore[misc]
         self._check_closed()
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("add_signal_handler() only works in the main thread")
-        self._signal_handlers[sig] = Handle(self._core, callback, args, None)
+        self._signal_handlers[sig] = asyncio.Handle(callback, args, self, None)
         try:
-            signal.signal(sig, self._signal_came)
-            signal.siginterrupt(sig, False)
+            _unix.signal.signal(sig, self._signal_came)
+            _unix.signal.siginterrupt(sig, False)
         except (OSError, ValueError) as error:
             del self._signal_handlers[sig]
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
             raise RuntimeError(f"sig {sig} cannot be caught") from error
 
     def remove_signal_handler(self, sig: int) -> bool:

@@ -246,7 +246,8 @@ cdef int shake_hands(object sslobj, Connection connection, GreenroomSocket *stru
     cdef FdState state = state_of(scheduler, struct)
     cdef double deadline = -1.0
     cdef int outcome
-    if connection.reads_only and nothing_came(state):
+    # Of a connection that has shaken hands OpenSSL wants nothing: it has a version by then.
+    if connection.reads_only and sslobj.version() is None and nothing_came(state):
         state = park(scheduler, struct, state, False, &deadline, "handshake")
     while True:
         connection.reads_only = False

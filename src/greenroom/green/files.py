@@ -142,6 +142,12 @@ class FileIO(_FileIO):
             _scheduler.closing_fd(_fileno(self))
         _FileIO.close(self)
 
+    def __reduce_ex__(self, protocol: Any, /) -> Any:
+        """Refuse, as C's class does: for C this is a program's subclass, which may be pickled."""
+        if self.__class__ is FileIO:
+            raise TypeError("cannot pickle '_io.FileIO' object")
+        return _FileIO.__reduce_ex__(self, protocol)
+
 
 def is_on_disk(file: Any) -> bool:
     """Ask it once of a raw file: whether there is no readiness to wait for."""
@@ -378,9 +384,26 @@ def _shared_form(kind: type) -> type:
     methods = {name: in_turn(getattr(kind, name)) for name in names}
     if "close" not in methods:
         methods["close"] = _close_in_turn(kind.close)  # type: ignore[attr-defined]
+    # pickle and copy are to see the class that the program knows.
+    methods["__class__"] = property(lambda self: kind)
+    methods["__reduce_ex__"] = _reduced_as(kind)
     about = {name: getattr(kind, name) for name in ("__doc__", "__module__", "__qualname__")}
     shared = type(kind)(kind.__name__, (kind,), {"__slots__": (), **about, **methods})
     return _shared_forms.setdefault(kind, shared)
+
+
+def _reduced_as(kind: type) -> Any:
+    """Wrap __reduce_ex__(): what it says of the shared form holds for the class it is made of."""
+
+    def __reduce_ex__(self: Any, protocol: Any, /) -> Any:
+        found: Any = kind.__reduce_ex__(self, protocol)  # type: ignore[call-arg]
+        if not isinstance(found, tuple):
+            return found
+        function, args, *rest = found
+        shared = type(self)
+        return (function, tuple(kind if one is shared else one for one in args), *rest)
+
+    return __reduce_ex__
 
 
 def _close_in_turn(method: Callable[..., None]) -> Any:
@@ -480,11 +503,20 @@ def _repr(self: Any) -> str:
     """As C has it: "<_io.BufferedReader name=…>" for its own class, "<Sub name=…>" for others."""
     text = str(self.c_class.__repr__(self))
     if self.__class__.__module__ == "_io":
-        return f"<_io.{self.c_class.__name__} {text.partition(' ')[2]}"
+        _, space, rest = text.partition(" ")  # a raw file without a name: "<BufferedReader>"
+        return f"<_io.{self.c_class.__name__}{space}{rest or '>'}"
     return text
+
+
+def _reduce_ex(self: Any, protocol: Any, /) -> Any:
+    """Refuse, as C's class does; a program's subclass may be pickled."""
+    if self.__class__.__module__ == "_io":
+        raise TypeError(f"cannot pickle '_io.{self.c_class.__name__}' object")
+    return self.c_class.__reduce_ex__(self, protocol)
 
 
 for _kind in (BufferedReader, BufferedWriter, BufferedRandom):
     _kind.__repr__ = _repr  # type: ignore[method-assign]
+    _kind.__reduce_ex__ = _reduce_ex  # type: ignore[method-assign]
 
 atomic(Turn, "take", "take_or_enlist", "leave")

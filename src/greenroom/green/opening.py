@@ -32,6 +32,7 @@ _NO_LINES = (
     "used"
 )
 _LARGE = 1 << 31
+_FROM_3_14 = sys.version_info >= (3, 14)
 _CALLER = 1 if native.compiled() else 2  # for a warning: compiled code has no frame
 
 
@@ -76,7 +77,7 @@ def open(
             buffering = -1
             line_buffering = True
         if buffering < 0:
-            buffering = result._blksize
+            buffering = _default_size(result._blksize)
         if buffering == 0:
             return result
         if "+" in plain:
@@ -94,6 +95,13 @@ def open(
     except BaseException:
         result.close()
         raise
+
+
+def _default_size(block: int) -> int:
+    """Return the size of the buffer that nobody asked for, from that of the file's blocks."""
+    if _FROM_3_14:  # where io.DEFAULT_BUFFER_SIZE is 128 KiB, and not 8
+        return max(min(block, 8192 * 1024), io.DEFAULT_BUFFER_SIZE)
+    return block
 
 
 def _is_name(argument: Any) -> bool:

@@ -147,7 +147,8 @@ def _wake_pausing() -> None:
 
 def _complain(error: OSError) -> None:
     """Say that the wake-up fd does not take the number, as the interpreter does."""
-    message = "Exception ignored when trying to write to the signal wakeup fd"
+    word = "while" if sys.version_info >= (3, 14) else "when"
+    message = f"Exception ignored {word} trying to write to the signal wakeup fd"
     if sys.unraisablehook is not sys.__unraisablehook__:
         # The interpreter's own type for this cannot be made from Python.
         what: Any = SimpleNamespace(

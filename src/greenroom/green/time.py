@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from greenroom import _originals
 from greenroom.core.api import sleep as _sleep
 
 TYPE_CHECKING = False
@@ -11,17 +12,15 @@ if TYPE_CHECKING:
 
 
 def sleep(seconds: Any, /) -> None:
-    """As time.sleep, with its errors. Switches always."""
+    """As time.sleep, with its errors, which the original raises. Switches always."""
+    length = seconds
     if not isinstance(seconds, (int, float)):
-        index = getattr(seconds, "__float__", None) or getattr(seconds, "__index__", None)
-        if index is None:
-            kind = type(seconds).__name__
-            raise TypeError(f"{kind!r} object cannot be interpreted as an integer")
-        seconds = index()
-    if seconds != seconds:
-        raise ValueError("Invalid value NaN (not a number)")
-    if seconds < 0:
-        raise ValueError("sleep length must be non-negative")
-    if seconds > 9223372036:  # what time_t in nanoseconds holds
-        raise OverflowError("timestamp too large to convert to C _PyTime_t")
-    _sleep(seconds)
+        convert = getattr(seconds, "__float__", None) or getattr(seconds, "__index__", None)
+        length = -1 if convert is None else convert()
+    if not 0 <= length <= _LONGEST:
+        _originals.time_sleep(seconds)
+    else:
+        _sleep(length)
+
+
+_LONGEST = 9223372036.85  # what nanoseconds in 64 bits hold

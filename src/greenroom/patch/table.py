@@ -253,6 +253,15 @@ _THREADS = (
         around=True,
         since=(3, 14),
     ),
+    Row(
+        "thread",
+        "_thread:_get_name",
+        "by name",
+        "a C function that reads the OS thread's name",
+        "patch.threads:get_name_around",
+        around=True,
+        since=(3, 14),
+    ),
     *_rows(
         "thread",
         "hook",

@@ -162,6 +162,19 @@ def set_name_around(original: Callable[[str], None]) -> Callable[[str], None]:
     return set_name
 
 
+def get_name_around(original: Callable[[], str]) -> Callable[[], str]:
+    """_thread._get_name of Python 3.14: a green thread's name, as much as the kernel would keep."""
+
+    def _get_name() -> str:
+        owner = _scheduler.current_owner()
+        if not isinstance(owner, Task):
+            return original()
+        octets = owner.name.encode(sys.getfilesystemencoding(), "replace")
+        return os.fsdecode(octets.split(b"\0", 1)[0][: getattr(_thread, "_NAME_MAXLEN", None)])
+
+    return _get_name
+
+
 def cpu_clock_around(original: Callable[[int], int]) -> Callable[[int], int]:
     """time.pthread_getcpuclockid: C would take a green thread's ident for an address."""
 
