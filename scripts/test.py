@@ -60,16 +60,16 @@ def version_of(python: str) -> str | None:
     return version if done.returncode == 0 and name == "cpython" else None
 
 
-def find_pythons() -> dict[str, str]:
+def find_pythons(wanted: tuple[str, ...] = WANTED) -> dict[str, str]:
     """Return the interpreters on this machine by version: this one, the PATH's, pyenv's."""
     candidates = [sys.executable]
-    candidates += [path for version in WANTED if (path := shutil.which(f"python{version}"))]
+    candidates += [path for version in wanted if (path := shutil.which(f"python{version}"))]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates += sorted(map(str, pyenv.glob("3.*/bin/python")), reverse=True)
     found: dict[str, str] = {}
     for python in candidates:
         version = version_of(python)
-        if version in WANTED:
+        if version in wanted:
             found.setdefault(version, python)
     return found
 
