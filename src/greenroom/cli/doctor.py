@@ -7,6 +7,7 @@ above its call of patch_all() before patching and the others after it, as the sc
 from __future__ import annotations
 
 import ast
+import errno
 import importlib
 import os
 import platform
@@ -19,6 +20,7 @@ import greenlet
 from greenroom import _config
 from greenroom.core import arena, native
 from greenroom.core import scheduler as _scheduler
+from greenroom.green import fdcalls
 from greenroom.patch import apply
 from greenroom.patch.table import PARTS, TABLE
 
@@ -82,24 +84,19 @@ def installation() -> list[str]:
 def _pipes() -> str:
     read_end, write_end = os.pipe()
     try:
-        os.preadv(read_end, [bytearray(1)], -1, os.RWF_NOWAIT)
-    except BlockingIOError:
-        return "read and written without blocking (RWF_NOWAIT)"
-    except OSError:
-        pass
+        if fdcalls.try_read(read_end, 1) == errno.EAGAIN:
+            return "read and written without blocking (RWF_NOWAIT)"
     finally:
         os.close(read_end)
         os.close(write_end)
-    return "read when poll(2) says so: this kernel has no RWF_NOWAIT for them (Linux 6.4 has)"
+    return "read when poll(2) says so: there is no RWF_NOWAIT for them here (Linux 6.4 has it)"
 
 
 def _files() -> str:
     """Try a file that is surely in the page cache: greenroom's own."""
     with open(__file__, "rb") as file:
         file.read()
-        try:
-            os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
-        except OSError:
+        if isinstance(fdcalls.try_read(file.fileno(), 1, 0), int):
             return (
                 f"read in threads: the file system of {os.path.dirname(__file__)} has no RWF_NOWAIT"
             )
