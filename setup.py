@@ -85,7 +85,10 @@ def compiler_problem() -> str | None:
         except OSError as error:
             return f"{cc}: {error.strerror}"
     if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"{cc} ended with {done.returncode}"])[0]
+        said = done.stderr.strip().splitlines()
+        errors = [line for line in said if "error:" in line] or said
+        what = errors[0].rpartition("error: ")[2] if errors else f"status {done.returncode}"
+        return f"{cc}: {what}"
     return None
 
 
