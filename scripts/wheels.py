@@ -35,8 +35,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from test import find_pythons
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -295,7 +293,9 @@ def main() -> int:
     parser.add_argument("--test", action="store_true", help="install and test them too")
     options = parser.parse_args()
     in_tools()
-    pythons = find_pythons(PYTHONS)
+    # By path: "test" is also the name of CPython's own tests.
+    find_pythons = runpy.run_path(str(ROOT / "scripts" / "test.py"))["find_pythons"]
+    pythons: dict[str, str] = find_pythons(PYTHONS)
     missing = [version for version in options.python if version not in pythons]
     started = time.monotonic()
     build = Build()
