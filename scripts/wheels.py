@@ -1,10 +1,10 @@
 """Build the wheels of every CPython and platform on one machine, without containers. `make wheels`.
 
 Cython runs once: its C is the same for each version of CPython and for each platform. The ziglang
-package of PyPI is a C compiler for all of them: clang, and the headers and the symbols of glibc 2.28
-and of musl for both processors. What is needed of a CPython is its headers, so only those versions
-are built whose interpreter is found here (scripts/test.py says where it looks). An extension is
-linked against nothing but the C library.
+package of PyPI is a C compiler for all of them: clang, and the headers and symbols of glibc 2.28 and
+of musl for both processors. What is needed of a CPython is its headers, so only those versions are
+built whose interpreter is found here (scripts/test.py says where it looks). An extension is linked
+against nothing but the C library.
 
   1. .venvs/wheels gets the tools: ziglang (100 MB), Cython, auditwheel.
   2. A wheel of the plain Python files is made; it is the base of all others.
@@ -12,8 +12,8 @@ linked against nothing but the C library.
   4. auditwheel checks the libraries and symbols that each one asks for against the wheel's tag.
   5. dist/ gets the wheels and the sdist.
 
---test then installs each wheel in an environment of its own that sees no index but dist/ and a folder
-of what the tests need, and runs tests/core there: see scripts/wheels_tests.py.
+--test then installs each wheel in an environment of its own that sees no index but dist/ and a
+folder of what the tests need, and runs tests/core there: see scripts/wheels_tests.py.
 """
 
 from __future__ import annotations
@@ -106,7 +106,12 @@ def wheel_name(project: str, version: str, python: str, platform: str) -> str:
 
 
 def compile_command(
-    zig: list[str], target: Target, source: str, output: str, includes: Iterable[str], args: list[str]
+    zig: list[str],
+    target: Target,
+    source: str,
+    output: str,
+    includes: Iterable[str],
+    args: list[str],
 ) -> list[str]:
     """Return the command that makes an extension of one C file.
 
@@ -144,7 +149,9 @@ def wheel_metadata(tag: str) -> str:
     )
 
 
-def compose(base: Path, extensions: dict[str, bytes], python: str, platform: str) -> dict[str, bytes]:
+def compose(
+    base: Path, extensions: dict[str, bytes], python: str, platform: str
+) -> dict[str, bytes]:
     """Return the files of a wheel: those of the plain one and the extensions."""
     with zipfile.ZipFile(base) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
@@ -208,7 +215,9 @@ class Build:
         # What it compiles of the C libraries is kept, but not in the user's home.
         self.env = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(WORK / "zig")}
 
-    def extension(self, module: Any, include: str, version: str, target: Target) -> tuple[str, bytes]:
+    def extension(
+        self, module: Any, include: str, version: str, target: Target
+    ) -> tuple[str, bytes]:
         """Compile one extension; return its path in the wheel and its bytes."""
         name = extension_name(module.name, version, target)
         output = WORK / target.tag / name
@@ -289,7 +298,9 @@ def main() -> int:
     """Build what was asked for; return 0 if all went well."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--python", nargs="*", choices=PYTHONS, default=PYTHONS, metavar="3.14")
-    parser.add_argument("--target", nargs="*", choices=TARGETS, default=list(TARGETS), metavar="TAG")
+    parser.add_argument(
+        "--target", nargs="*", choices=TARGETS, default=list(TARGETS), metavar="TAG"
+    )
     parser.add_argument("--test", action="store_true", help="install and test them too")
     options = parser.parse_args()
     in_tools()
@@ -312,9 +323,29 @@ def main() -> int:
                 wheels.append((version, TARGETS[tag], path))
                 took = time.monotonic() - started
                 print(f"{path.name}  {path.stat().st_size / 1e6:.2f} MB  {took:.0f} s", flush=True)
+    failed = test(wheels, pythons) if options.test else []
     for version in missing:
         print(f"not found, so not built: CPython {version}")
-    return 1 if missing else 0
+    for problem in failed:
+        print(f"failed: {problem}")
+    return 1 if missing or failed else 0
+
+
+def test(wheels: list[tuple[str, Target, Path]], pythons: dict[str, str]) -> list[str]:
+    """Test what can be tested here; return what failed."""
+    import wheels_tests
+
+    failed = []
+    for version, target, path in wheels:
+        print(f"{path.name}:", flush=True)
+        if target.libc == "musl":
+            print("  not tested: no package has a CPython for musl")
+        elif target.machine == "x86_64":
+            greenlets = [wheels_tests.oldest_greenlet(version), "greenlet"]
+            failed += wheels_tests.on_this_machine(version, pythons[version], path, greenlets)
+        else:
+            failed += wheels_tests.under_qemu(version, path)
+    return failed
 
 
 if __name__ == "__main__":

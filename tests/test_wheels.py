@@ -122,7 +122,9 @@ def test_why_nothing_is_compiled_is_said_in_one_line(setup_py, monkeypatch):
 
 def test_a_compiler_s_error_is_said_without_the_name_of_the_probe(setup_py, monkeypatch, tmp_path):
     compiler = tmp_path / "cc"
-    compiler.write_text("#!/bin/sh\necho '/x/probe.c:1:10: fatal error: Python.h: none' >&2\nexit 1\n")
+    compiler.write_text(
+        "#!/bin/sh\necho '/x/probe.c:1:10: fatal error: Python.h: none' >&2\nexit 1\n"
+    )
     compiler.chmod(0o755)
     monkeypatch.setenv("CC", str(compiler))
     monkeypatch.setenv("GREENROOM_COMPILE", "auto")
