@@ -2,9 +2,9 @@
 
 The .py files of core/ and sync/ are ordinary Python; with their .pxd beside them Cython compiles
 them. All or nothing: a compiled module cannot cimport an uncompiled one. GREENROOM_COMPILE=0 asks
-for the plain form, GREENROOM_COMPILE=1 turns "no compiler" into an error. Why an install is plain is
-kept in it (greenroom/uncompiled.txt), for pip shows nobody what is printed here; `greenroom doctor`
-says it. scripts/wheels.py takes the C from here too: modules().
+for the plain form, GREENROOM_COMPILE=1 turns "no compiler" into an error. Why an install is plain
+is kept in it (greenroom/uncompiled.txt), for pip shows nobody what is printed here; `greenroom
+doctor` says it. scripts/wheels.py takes the C from here too: modules().
 """
 
 import os

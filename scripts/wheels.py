@@ -1,8 +1,8 @@
 """Build the wheels of every CPython and platform on one machine, without containers. `make wheels`.
 
 Cython runs once: its C is the same for each version of CPython and for each platform. The ziglang
-package of PyPI is a C compiler for all of them: clang, and the headers and symbols of glibc 2.28 and
-of musl for both processors. What is needed of a CPython is its headers, so only those versions are
+package of PyPI is a C compiler for all of them: clang, and the headers and symbols of glibc 2.28
+and of musl for both processors. What is needed of a CPython is its headers, so only those versions are
 built whose interpreter is found here (scripts/test.py says where it looks). An extension is linked
 against nothing but the C library.
 
@@ -48,8 +48,8 @@ LARGEST = 4 * 1000 * 1000  # bytes that a wheel may have
 
 # Functions that musl has had since 1.2.1 or later (its release notes); Alpine 3.13 has 1.2.2.
 SINCE_MUSL_1_2_0 = frozenset(
-    ["_Fork", "gettid", "reallocarray", "qsort_r", "getdents64", "statx", "preadv2", "pwritev2"]
-    + ["tcgetwinsize", "tcsetwinsize", "renameat2", "posix_getdents"]
+    """_Fork gettid reallocarray qsort_r getdents64 statx preadv2 pwritev2 tcgetwinsize tcsetwinsize
+    renameat2 posix_getdents""".split()
 )
 
 TOOLS = [
@@ -253,9 +253,9 @@ class Build:
 def audit(path: Path, target: Target) -> None:
     """End the program if the platform in the wheel's name may lack what the wheel needs.
 
-    auditwheel knows each library and each version of a symbol that a platform has. Its commands take
-    no other platform than the machine's, so its function is called. musl's symbols have no versions,
-    and zig's musl is newer than musllinux_1_2: those that came since are looked for here.
+    auditwheel knows each library and each version of a symbol that a platform has. Its commands
+    take no other platform than the machine's, so its function is called. musl's symbols have no
+    versions, and zig's musl is newer than musllinux_1_2: what came since is looked for here.
     """
     from auditwheel.wheel_abi import analyze_wheel_abi
 

@@ -1,13 +1,13 @@
 """Install a built wheel in an environment of its own and run tests/core on it; wheels.py --test.
 
-pip sees no index there, only dist/ and .venvs/wheels-links, which holds what greenroom and its tests
-need, fetched beforehand for the platform in question. So what is tested is an install without a
-compiler and without a network.
+pip sees no index there, only dist/ and .venvs/wheels-links, which holds what greenroom and its
+tests need, fetched beforehand for the platform in question. So what is tested is an install without
+a compiler and without a network.
 
   x86-64, glibc   on the interpreter itself; with the oldest greenlet allowed, then with the newest
-  aarch64, glibc  under qemu-aarch64-static, on Debian's arm64 packages of that CPython, unpacked below
-                  .venvs/arm64 by scripts/arm64.sh; the system is not touched. The slow files are left
-                  out: qemu takes some 15 times as long
+  aarch64, glibc  under qemu-aarch64-static, on Debian's arm64 packages of that CPython, unpacked
+                  below .venvs/arm64 by scripts/arm64.sh; the system is not touched. Only the files
+                  in FIRST: qemu takes many times as long
   musl            nowhere by this script: no package has a CPython for musl. docs/installing.md says
                   what was done by hand
 """

@@ -1,4 +1,4 @@
-"""scripts/wheels.py: the names, tags and records of the wheels it makes. Nothing is compiled here."""
+"""scripts/wheels.py: the names, tags and records of the wheels. Nothing is compiled here."""
 
 import csv
 import io

@@ -51,7 +51,7 @@ BLOCKING = {
 HOOKED = {row.module for row in TABLE if row.part == "drivers"}
 
 
-# The figures: one run of each on the same machine. What does not hold: docs/design.md, Known limits.
+# The figures: both on one machine, CPython 3.14. What does not hold: docs/design.md, Known limits.
 UNCOMPILED = (
     "a switch takes 3 times as long, an item of a queue 6 times, a new task 11 times; a signal "
     "handler that fires in a wait must not wait, Ctrl-C can come one wait late, and a task near "
