@@ -47,10 +47,10 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 LARGEST = 4 * 1000 * 1000  # bytes that a wheel may have
 
 # Functions that musl has had since 1.2.1 or later (its release notes); Alpine 3.13 has 1.2.2.
-SINCE_MUSL_1_2_0 = frozenset(
-    """_Fork gettid reallocarray qsort_r getdents64 statx preadv2 pwritev2 tcgetwinsize tcsetwinsize
-    renameat2 posix_getdents""".split()
-)
+SINCE_MUSL_1_2_0 = {
+    *("_Fork", "gettid", "reallocarray", "qsort_r", "getdents64", "statx", "preadv2", "pwritev2"),
+    *("tcgetwinsize", "tcsetwinsize", "renameat2", "posix_getdents"),
+}
 
 TOOLS = [
     *("setuptools>=77", "cython>=3.1,<4", "greenlet>=3.2", "build>=1.2", "wheel>=0.45"),
