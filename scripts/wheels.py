@@ -2,9 +2,9 @@
 
 Cython runs once: its C is the same for each version of CPython and for each platform. The ziglang
 package of PyPI is a C compiler for all of them: clang, and the headers and symbols of glibc 2.28
-and of musl for both processors. What is needed of a CPython is its headers, so only those versions are
-built whose interpreter is found here (scripts/test.py says where it looks). An extension is linked
-against nothing but the C library.
+and of musl for both processors. What is needed of a CPython is its headers, so only those versions
+are built whose interpreter is found here (scripts/test.py says where it looks). An extension is
+linked against nothing but the C library.
 
   1. .venvs/wheels gets the tools: ziglang (100 MB), Cython, auditwheel.
   2. A wheel of the plain Python files is made; it is the base of all others.

@@ -96,6 +96,21 @@ def test_a_wheel_has_the_extensions_its_own_tag_and_a_complete_record(wheels, tm
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_each_python_is_told_one_oldest_greenlet(wheels):
+    """And the page of them is in step with the project file."""
+    requirements = pytest.importorskip("packaging.requirements")
+    page = (ROOT / "docs" / "installing.md").read_text()
+    rows = dict(re.findall(r"^\| (3\.\d+) \| ([\d.]+) \|", page, re.M))
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    found = [requirements.Requirement(text) for text in listed]
+    assert list(rows) == list(wheels.PYTHONS)
+    for version in wheels.PYTHONS:
+        fit = [one for one in found if one.marker.evaluate({"python_version": version})]
+        assert len(fit) == 1
+        assert rows[version] in fit[0].specifier
+        assert rows[version].startswith(str(fit[0].specifier).removeprefix(">="))
+
+
 # --- setup.py
 
 
