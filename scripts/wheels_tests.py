@@ -32,7 +32,7 @@ VENVS = ROOT / ".venvs"
 LINKS = VENVS / "wheels-links"
 TESTS = ["pytest>=9", "hypothesis>=6"]
 LIMIT = 1200  # seconds that one run of the tests may take
-FIRST = ["carriers", "task_api", "task_state", "timers", "waitqueue", "fds", "kill", "generators"]
+FIRST = ["carriers", "task_api", "task_state", "fds", "kill", "threads"]
 
 
 def oldest_greenlet(version: str) -> str:
@@ -76,7 +76,14 @@ def on_this_machine(version: str, python: str, wheel: Path, greenlets: list[str]
         venv = VENVS / f"wheel-{version}"
         shutil.rmtree(venv, ignore_errors=True)
         own = venv / "bin" / "python"
-        offline = ["--quiet", "--no-index", "--find-links", wheel.parent, "--find-links", LINKS]
+        offline: list[str | Path] = [
+            "--quiet",
+            "--no-index",
+            "--find-links",
+            wheel.parent,
+            "--find-links",
+            LINKS,
+        ]
         problem = fetch([sys.executable, "-m", "pip"], version, "x86_64", [*TESTS, greenlet])
         problem = problem or call([python, "-m", "venv", venv])
         started = time.monotonic()
@@ -99,7 +106,15 @@ def under_qemu(version: str, wheel: Path) -> list[str]:
     problem = fetch([sys.executable, "-m", "pip"], version, "aarch64", [*TESTS, "greenlet"])
     packages = VENVS / "arm64" / f"packages-{version}"
     shutil.rmtree(packages, ignore_errors=True)
-    offline = ["--no-index", "--find-links", LINKS, "--target", packages, "--only-binary", ":all:"]
+    offline: list[str | Path] = [
+        "--no-index",
+        "--find-links",
+        LINKS,
+        "--target",
+        packages,
+        "--only-binary",
+        ":all:",
+    ]
     tags = ["--python-version", version, "--implementation", "cp"]
     tags += ["--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_24_aarch64"]
     tags += ["--platform", "manylinux_2_17_aarch64", "--platform", "manylinux2014_aarch64"]
