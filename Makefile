@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint bench wheels clean
 
 ## The main job: 10,000 connections to an unmodified blocking server, run as green threads.
 demo: $(VENV)/.installed
@@ -25,6 +25,11 @@ lint:
 ## Speed and memory beside the peers; writes benchmarks/results/.
 bench:
 	$(PYTHON) benchmarks/bench.py $(BENCH_ARGS)
+
+## A wheel for each CPython found, both processors and both C libraries, in dist/; WHEELS_ARGS=--test
+## installs and tests them. Fetches a C compiler of 100 MB the first time.
+wheels:
+	$(PYTHON) scripts/wheels.py $(WHEELS_ARGS)
 
 $(VENV)/.installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)

@@ -7,6 +7,8 @@ Each leg is a virtual environment of its own under .venvs, made from nothing or 
   selectors    the same build on the plain poller, which is the oracle of the epoll one
   plain        all tests but tests/services on an uncompiled install, with the oldest gunicorn
   3.12, 3.13…  the same, compiled, on every other CPython >= 3.11 on this machine
+  peers        the suites of some other packages, patched (scripts/peers.py), on the newest CPython
+               that they are pinned for
 
 Quick checks come first; then two things are done at a time, each line with the name of its leg.
 A test that does not end is cut off with the tracebacks of all threads (pyproject.toml says when), a
@@ -43,6 +45,8 @@ BUILD = ["setuptools>=77", "cython>=3.1,<4", "greenlet>=3.2"]
 TEST = EXTRAS["test"]
 SERVICES = EXTRAS["services"]  # the clients that tests/services runs
 OLDEST = ["gunicorn==23.0.0"]  # the others have the newest; contrib/gunicorn.py is for all between
+
+PEERS = "3.14"  # tests/peers/suites.py pins what runs on it
 
 LIMIT = 1200  # seconds that one command may take; the longest takes some 500 on a quiet machine
 
@@ -87,17 +91,17 @@ def version_of(python: str) -> str | None:
     return version if done.returncode == 0 and name == "cpython" else None
 
 
-def find_pythons() -> dict[str, str]:
+def find_pythons(wanted: tuple[str, ...] = WANTED) -> dict[str, str]:
     """Return the interpreters on this machine by version: this one, PATH's, pyenv's, fetched."""
     candidates = [sys.executable]
-    candidates += [path for version in WANTED if (path := shutil.which(f"python{version}"))]
+    candidates += [path for version in wanted if (path := shutil.which(f"python{version}"))]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates += sorted(map(str, pyenv.glob("3.*/bin/python")), reverse=True)
-    candidates += [str(FETCHED / f"python{version}") for version in WANTED]
+    candidates += [str(FETCHED / f"python{version}") for version in wanted]
     found: dict[str, str] = {}
     for python in candidates:
         version = version_of(python)
-        if version in WANTED:
+        if version in wanted:
             found.setdefault(version, python)
     return found
 
@@ -148,7 +152,7 @@ class Legs:
                 print(name + line, end="", flush=True)
                 if line.startswith(("FAILED tests/", "ERROR tests/")):
                     self.failures.append(f"{leg}: {line.rstrip()}")
-                elif re.search(r"\d+ (passed|failed|error)", line):
+                elif re.match(r"=* ?\d+ (passed|failed|error)", line):
                     closing = line
             status = process.wait()
         finally:
@@ -157,8 +161,7 @@ class Legs:
             kill_group(process.pid)
         with self.lock:
             print(f"--- {leg}: status {status}, {time.monotonic() - started:.0f} s", flush=True)
-            if "pytest" in command:
-                self.count(closing)
+            self.count(closing)
             if status:
                 self.failed.append(f"{leg}: {' '.join(command)}")
         return status == 0
@@ -237,6 +240,9 @@ def main() -> int:
             legs.pytest("selectors", compiled, folders, GREENROOM_POLLER="selectors")
 
     def on_another(name: str, own: Path, env: dict[str, str]) -> None:
+        if name == PEERS:
+            command = [str(own), "scripts/peers.py", "--ci", "--python", str(own)]
+            legs.run("peers", command)
         legs.pytest(name, own, [*args, *LESS], **env)
 
     if options.quick:

@@ -2,12 +2,15 @@
 
 import platform
 import sys
+from types import SimpleNamespace
 
 import greenlet
 import pytest
 from patch.children import run_greenroom
 
 from greenroom import _config
+from greenroom.cli import doctor as _doctor
+from greenroom.cli.doctor import UNCOMPILED, _why_uncompiled, installation
 from greenroom.core import native
 
 
@@ -35,9 +38,26 @@ def test_a_compiled_install_says_yes_and_polls_by_epoll():
 @pytest.mark.skipif(native.compiled(), reason="of an uncompiled install")
 def test_an_uncompiled_install_says_why_and_what_it_costs():
     found = doctor()
-    assert found["compiled"].startswith("no: no C compiler was found")
+    assert found["compiled"].startswith("no: ")
+    assert found["uncompiled"] == UNCOMPILED
     assert found["poller"] == "selectors"
     assert found["slab"].startswith("not in use")
+
+
+def test_what_uncompiled_costs_is_one_line_and_only_then(monkeypatch):
+    for compiled in (True, False):
+        monkeypatch.setattr(_doctor, "native", SimpleNamespace(compiled=lambda: compiled))  # noqa: B023
+        lines = [line for line in installation() if line.startswith("uncompiled ")]
+        assert lines == ([] if compiled else [f"uncompiled {UNCOMPILED}"])
+        assert "\n" not in UNCOMPILED
+
+
+def test_why_it_is_uncompiled_is_what_was_kept_when_it_was_built(tmp_path, monkeypatch):
+    (tmp_path / "cli").mkdir()
+    monkeypatch.setattr(_doctor, "__file__", str(tmp_path / "cli" / "doctor.py"))
+    assert f"{tmp_path} has no extensions for this Python" in _why_uncompiled()
+    (tmp_path / "uncompiled.txt").write_text("no C program could be compiled: cc: not there\n")
+    assert _why_uncompiled() == "no C program could be compiled: cc: not there"
 
 
 def test_it_says_what_the_environment_sets():

@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import os
 import pty
+import runpy
 import select
 import sys
 import termios
@@ -650,3 +651,17 @@ def test_errno_of_what_is_read_and_cannot_be_is_as_ever(fds):
     fd = os.eventfd(3)
     fds.append(fd)
     assert outcome(fdio.read, fd, 4)[2][0] == errno.EINVAL
+
+
+def test_the_plain_twin_cannot_tell_where_python_has_no_rwf_nowait(monkeypatch):
+    """A Python that was built with musl before 1.2.5; importing the twin failed there."""
+    monkeypatch.delattr(os, "RWF_NOWAIT")
+    twin = runpy.run_path(str(Path(fdio.__file__).with_name("fdcalls.py")))
+    read_end, write_end = os.pipe()
+    try:
+        assert twin["try_read"](read_end, 1) == errno.ENOSYS
+        assert twin["try_readinto"](read_end, bytearray(1)) == -errno.ENOSYS
+        assert twin["try_write"](write_end, b"x") == -errno.ENOSYS
+    finally:
+        os.close(read_end)
+        os.close(write_end)

@@ -23,7 +23,15 @@ __all__ = [
 _CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
 
 # Taken now, before patching.
-_preadv, _pwritev, _NOWAIT = os.preadv, os.pwritev, os.RWF_NOWAIT
+_preadv, _pwritev = os.preadv, os.pwritev
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+if not _NOWAIT:  # a Python whose C library had no preadv2(2): musl before 1.2.5
+
+    def _lacking(fd: int, buffers: Any, offset: int, flags: int = 0, /) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    _preadv = _pwritev = _lacking
 
 
 def try_read(fd: int, size: int, offset: int = -1) -> bytes | int:

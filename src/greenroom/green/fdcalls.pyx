@@ -21,16 +21,39 @@ cdef extern from *:
     #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
     #endif
+    #include <sys/syscall.h>
     #include <sys/uio.h>
+    #include <unistd.h>
     #ifndef RWF_NOWAIT
     #define RWF_NOWAIT 0x00000008
+    #endif
+    #ifdef __GLIBC__
+    #define greenroom_preadv2 preadv2
+    #define greenroom_pwritev2 pwritev2
+    #else
+    /* musl has these since 1.2.5 only, and a wheel must load with an older one. Where a long has 64
+     * bits the kernel takes the whole offset from the first of its two halves. */
+    static ssize_t greenroom_preadv2(
+        int fd, const struct iovec *parts, int count, off_t offset, int flags)
+    {
+        return syscall(SYS_preadv2, fd, parts, (long)count, (long)offset, (long)(offset >> 32), flags);
+    }
+    static ssize_t greenroom_pwritev2(
+        int fd, const struct iovec *parts, int count, off_t offset, int flags)
+    {
+        return syscall(SYS_pwritev2, fd, parts, (long)count, (long)offset, (long)(offset >> 32), flags);
+    }
     #endif
     """
     struct iovec:
         void *iov_base
         size_t iov_len
-    Py_ssize_t preadv2(int fd, const iovec *parts, int count, off_t offset, int flags) nogil
-    Py_ssize_t pwritev2(int fd, const iovec *parts, int count, off_t offset, int flags) nogil
+    Py_ssize_t preadv2 "greenroom_preadv2"(
+        int fd, const iovec *parts, int count, off_t offset, int flags
+    ) nogil
+    Py_ssize_t pwritev2 "greenroom_pwritev2"(
+        int fd, const iovec *parts, int count, off_t offset, int flags
+    ) nogil
     int RWF_NOWAIT
 
 cdef extern from "Python.h":

@@ -41,8 +41,15 @@ _eventfd_read = getattr(os, "eventfd_read", None)
 _eventfd_write = getattr(os, "eventfd_write", None)
 _set_blocking = os.set_blocking
 _stat = os.stat
-_NOWAIT = os.RWF_NOWAIT
+_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # 0: a Python whose C library had no preadv2(2)
 _CANNOT_TELL = (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE)
+
+
+def _try_preadv(fd: int, buffers: Any, offset: int, flags: int) -> int:
+    """preadv2(2); ENOSYS where it cannot be asked not to wait."""
+    if not _NOWAIT:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return _preadv(fd, buffers, offset, flags)
 
 
 def readv(fd: int, buffers: Any, /) -> int:
@@ -52,7 +59,7 @@ def readv(fd: int, buffers: Any, /) -> int:
     _scheduler.get().spend_budget()
     while True:
         try:
-            got: int = _preadv(fd, buffers, -1, _NOWAIT)
+            got: int = _try_preadv(fd, buffers, -1, _NOWAIT)
             if got and fdcalls.more_on_disk(fd) and (rest := _rest(buffers, got)):
                 got += fdio.in_thread(_readv, fd, rest)
             return got
@@ -118,7 +125,7 @@ def preadv(fd: int, buffers: Any, offset: int, flags: int = 0, /) -> int:
     _scheduler.get().spend_budget()
     problem = errno.EAGAIN
     try:
-        got = _preadv(fd, buffers, offset, flags | _NOWAIT)
+        got = _try_preadv(fd, buffers, offset, flags | _NOWAIT)
         if not 0 < got < _size_of(buffers) or not fdcalls.more_on_disk(fd, offset + got):
             return got
     except OSError as error:
