@@ -6,12 +6,14 @@ are called for whatever is not usual. What is saved: the frames of ssl.py's Pyth
 SSLWantReadError for each record that has not come yet, which costs as much as to decrypt one.
 
 Before a read, and before a server's handshake, the kernel is asked whether anything has come
-(poll(2), for recv(2) with MSG_PEEK would take the socket's error from OpenSSL). If not, and if OpenSSL holds nothing decrypted and has nothing to send
-(Connection.reads_only), it could only say SSLWantReadError, so it is left and the task parks.
+(poll(2); recv(2) with MSG_PEEK would take the socket's error away from OpenSSL). If not, and if
+OpenSSL holds nothing decrypted and has nothing to send (Connection.reads_only), it could only say
+SSLWantReadError, so it is left and the task parks.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
+
 import ssl as _stdlib
 
 from greenroom.core cimport scheduler as _scheduler
