@@ -366,6 +366,9 @@ class Reluctant:
     def pending(self):
         return 0
 
+    def version(self):
+        return None  # it has not shaken hands
+
     def step(self):
         result = self.outcomes.pop(0)
         if isinstance(result, type):

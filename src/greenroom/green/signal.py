@@ -15,6 +15,7 @@ import os
 import signal as _stdlib
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -41,10 +42,12 @@ class _Handler:
 
     def __call__(self, number: int, frame: Any) -> None:
         # Uncompiled, the interpreter calls it in the middle of a queue's or the scheduler's code
-        # too, where nothing may wait, spawn or wake: a task calls it then, in its turn.
+        # too, where nothing may wait, spawn or wake: it is called when the task's wait ends, or
+        # else by a task of its own. (To raise the signal once more would meet this frame again.)
         if not native.compiled() and _in_waiting_code(frame):
+            _late.append((self, number, frame))
             scheduler = _scheduler.get()
-            scheduler.call_soon_threadsafe(scheduler.spawn, self.call, (number, frame))
+            scheduler.call_soon_threadsafe(scheduler.spawn, _call_late_handlers, ())
         else:
             self.call(number, frame)
 
@@ -66,6 +69,29 @@ def _in_waiting_code(frame: Any) -> bool:
     if not _scheduler.can_wait():
         return True
     return frame is not None and report.is_waiting_code(frame.f_code)
+
+
+def _call_late_handlers() -> None:
+    while _late:
+        handler, number, frame = _late.popleft()
+        handler.call(number, frame)
+
+
+def _wait_and_call(wait: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def call(scheduler: Any) -> bool:
+        woken = wait(scheduler)
+        if _late:
+            _call_late_handlers()
+        return woken
+
+    return call
+
+
+_late: deque[tuple[_Handler, int, Any]] = deque()
+if not native.compiled():
+    _scheduler.Scheduler.wait = _wait_and_call(  # type: ignore[method-assign]
+        _scheduler.Scheduler.wait
+    )
 
 
 def _wrapped(number: Any, handler: Any) -> Any:
