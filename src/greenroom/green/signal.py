@@ -89,7 +89,7 @@ def _wait_and_call(wait: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 _late: deque[tuple[_Handler, int, Any]] = deque()
 if not native.compiled():
-    _scheduler.Scheduler.wait = _wait_and_call(  # type: ignore[method-assign]
+    _scheduler.Scheduler.wait = _wait_and_call(  # type: ignore[method-assign, assignment]
         _scheduler.Scheduler.wait
     )
 
