@@ -740,6 +740,8 @@ class Callbacks:
         self.take()
         for watcher in list(self.watchers.values()):
             watcher.start_again()
+        if runner is not None:
+            scheduler.look()  # asyncio's loop does so first, even if it is to stop at once
 
     def stop(self) -> None:
         """Let nothing run any more."""

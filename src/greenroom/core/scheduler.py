@@ -672,6 +672,21 @@ class Scheduler:
         self.poller.poll(0.0)
         self.take_woken()
 
+    def look(self) -> None:
+        """Make ready whose fds are ready and whose time has come, on behalf of the current task."""
+        if self.in_poll:
+            return
+        self.in_poll = True
+        try:
+            self.time = self.now()
+            if self.io_waits:
+                self.look_at_fds()
+            self.fire_timers(self.time)
+        except BaseException as error:
+            self.throw(self.main, error)  # as in poll()
+        finally:
+            self.in_poll = False
+
     def fire_timers(self, now: float) -> None:
         """Make ready every task whose deadline has come."""
         while True:
