@@ -8,6 +8,7 @@ import pytest
 from loops import run
 
 import greenroom
+from greenroom.aio.transports import SocketTransport
 from greenroom.core import scheduler as _scheduler
 from greenroom.green import os as green_os
 
@@ -227,6 +228,27 @@ def test_a_transport_hears_of_the_end_in_the_one_round_of_a_loop_that_is_stopped
         loop.call_soon(loop.stop)
         loop.run_forever()
     assert lost == [None]
+
+
+def test_a_transport_that_has_read_all_waits_without_reading_again_and_again(
+    loop, pair, monkeypatch
+):
+    a, b = pair
+    reads = []
+    read = SocketTransport._read_ready__data_received
+
+    def counted(transport):
+        reads.append(transport)
+        read(transport)
+
+    monkeypatch.setattr(SocketTransport, "_read_ready__data_received", counted)
+    transport, _ = loop.run_until_complete(loop.create_connection(asyncio.Protocol, sock=a))
+    for sent in range(1, 4):
+        b.send(b"x")
+        turns(loop, 10)
+        assert len(reads) <= 2 * sent
+    transport.close()
+    turns(loop)
 
 
 def test_two_loops_watch_one_fd(pair):

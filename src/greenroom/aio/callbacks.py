@@ -602,8 +602,10 @@ class Watcher(Waiter):
         """Wait for more, after a call of a SocketHandle; or make the next one if there may be."""
         scheduler = self.scheduler
         state = scheduler.poller.state(self.fd)
-        if state.readable or not state.registered:
+        if state.readable:
             self.handle.schedule()
+        elif not state.registered or state.interest >= 0:  # each wait is registered by itself
+            self.start_again()
         elif self.queue is None:
             state.readers.append(self)
             self.count(True)
