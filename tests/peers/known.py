@@ -51,14 +51,6 @@ KNOWN: dict[str, list[Known]] = {
             "at when nothing else is ready (aio/loop.py)",
         ),
         Known(
-            "tests/protocols/test_websocket.py::"
-            "test_send_close_on_server_shutdown[wsproto-httptools]",
-            "hangs in the whole suite, both ends of its connection open, and not when its file is "
-            "run alone: not explained yet",
-            hangs=True,
-            flaky=True,
-        ),
-        Known(
             "tests/test_auto_detection.py::test_loop_auto",
             "asks for the module of the loop's class",
         ),
