@@ -15,7 +15,38 @@ _WATCHFILES = (
     "stands still meanwhile"
 )
 
+_NO_FRAMES_ABOVE = (
+    "aiohttp's AppKey looks for a module's code in the frames above that of its caller: a step of a "
+    "coroutine has none above it here, for no loop in Python has called it"
+)
+
 KNOWN: dict[str, list[Known]] = {
+    "aiohttp": [
+        Known("tests/test_web_app.py::test_subapp_chained_config_dict_*[pyloop]", _NO_FRAMES_ABOVE),
+        Known("tests/test_web_app.py::test_subapp_on_startup[pyloop]", _NO_FRAMES_ABOVE),
+        Known(
+            "tests/test_web_functional.py::test_subapp_middleware_context[pyloop-*]",
+            _NO_FRAMES_ABOVE,
+        ),
+        Known(
+            "tests/test_web_websocket_functional.py::test_websocket_shutdown[pyloop]",
+            _NO_FRAMES_ABOVE,
+        ),
+        Known(
+            "tests/test_web_functional.py::test_keepalive_expires_on_time[pyloop]",
+            "replaces loop.time(): timers are on the scheduler's clock, which asks no loop",
+        ),
+        Known(
+            "tests/test_run_app.py::TestShutdown::test_shutdown_close_websockets",
+            "gives the client one turn to hear of the close: fds are not looked at between any two "
+            "turns (aio/loop.py)",
+        ),
+        Known(
+            "tests/test_web_runner.py::test_run_after_asyncio_run",
+            "a SystemExit that ends a task ends the loop, and the task that awaits that one has its "
+            "turn before the loop is left: it is raised twice",
+        ),
+    ],
     "aiosqlite": [
         Known(
             "aiosqlite/tests/smoke.py::SmokeTest::test_multiple_connections",
