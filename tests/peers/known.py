@@ -16,8 +16,8 @@ _WATCHFILES = (
 )
 
 _NO_FRAMES_ABOVE = (
-    "aiohttp's AppKey looks for a module's code in the frames above that of its caller: a step of a "
-    "coroutine has none above it here, for no loop in Python has called it"
+    "aiohttp's AppKey looks for a module's code in the frames above that of its caller: a step of "
+    "a coroutine has none above it here, for no loop in Python has called it"
 )
 
 KNOWN: dict[str, list[Known]] = {
@@ -43,8 +43,8 @@ KNOWN: dict[str, list[Known]] = {
         ),
         Known(
             "tests/test_web_runner.py::test_run_after_asyncio_run",
-            "a SystemExit that ends a task ends the loop, and the task that awaits that one has its "
-            "turn before the loop is left: it is raised twice",
+            "a SystemExit that ends a task ends the loop, and the task that awaits that one has "
+            "its turn before the loop is left: it is raised twice",
         ),
     ],
     "aiosqlite": [
