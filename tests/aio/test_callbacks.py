@@ -710,3 +710,17 @@ def test_the_callbacks_of_a_connection_run_in_the_context_it_was_made_in(make):
     assert {value for _, value in seen if value != "later"} == {"client"}
     # write() calls pause_writing() itself, where the caller is.
     assert [name for name, value in seen if value == "later"] == ["pause"]
+
+
+def test_a_system_exit_that_passes_through_two_tasks_is_raised_once(loop, nothing_logged):
+    async def ends():
+        raise SystemExit(3)
+
+    async def waits():
+        await asyncio.create_task(ends())
+
+    task = loop.create_task(waits())
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(task)
+    loop.run_until_complete(asyncio.sleep(0))  # nothing more is raised
+    assert isinstance(task.exception(), SystemExit)

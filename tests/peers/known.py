@@ -41,11 +41,6 @@ KNOWN: dict[str, list[Known]] = {
             "gives the client one turn to hear of the close: fds are not looked at between any two "
             "turns (aio/loop.py)",
         ),
-        Known(
-            "tests/test_web_runner.py::test_run_after_asyncio_run",
-            "a SystemExit that ends a task ends the loop, and the task that awaits that one has "
-            "its turn before the loop is left: it is raised twice",
-        ),
     ],
     "aiosqlite": [
         Known(

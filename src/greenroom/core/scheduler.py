@@ -457,7 +457,7 @@ class Scheduler:
         if task.state == _task.PARKED and not shielded(task):
             task.error = error
             unpark(task)
-        elif task.state != _task.DONE:
+        elif task.state != _task.DONE and task.error is not error:  # else it is on its way already
             if task.pending is None:
                 task.pending = error
             elif task.pending is not error:
