@@ -8,6 +8,7 @@ import pytest
 from loops import run
 
 import greenroom
+from greenroom.aio.transports import SocketTransport
 from greenroom.core import scheduler as _scheduler
 from greenroom.green import os as green_os
 
@@ -191,6 +192,63 @@ def test_a_ready_reader_of_a_loop_that_is_stopped_is_called_once_when_it_runs_ag
     greenroom.sleep(0)
     turns(loop)
     assert seen == [b"x"]
+
+
+@pytest.mark.parametrize("how", ["in a callback", "before", "with a finished future"])
+def test_a_loop_that_is_stopped_at_once_looks_at_the_fds_first(loop, pair, how):
+    # aiohttp's tests, and asyncio.Runner, rely on one round to let connections end.
+    a, b = pair
+    seen = []
+    loop.add_reader(a, lambda: seen.append(a.recv(10)))
+    b.send(b"x")
+    if how == "in a callback":
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    elif how == "before":
+        loop.stop()
+        loop.run_forever()
+    else:
+        future = loop.create_future()
+        future.set_result(None)
+        loop.run_until_complete(future)
+    assert seen == [b"x"]
+
+
+def test_a_transport_hears_of_the_end_in_the_one_round_of_a_loop_that_is_stopped(loop, pair):
+    a, b = pair
+    lost = []
+
+    class Protocol(asyncio.Protocol):
+        def connection_lost(self, exc):
+            lost.append(exc)
+
+    loop.run_until_complete(loop.create_connection(Protocol, sock=a))
+    b.close()
+    for _ in range(2):  # to read the end of the stream; to call connection_lost()
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    assert lost == [None]
+
+
+def test_a_transport_that_has_read_all_waits_without_reading_again_and_again(
+    loop, pair, monkeypatch
+):
+    a, b = pair
+    reads = []
+    read = SocketTransport._read_ready__data_received
+
+    def counted(transport):
+        reads.append(transport)
+        read(transport)
+
+    monkeypatch.setattr(SocketTransport, "_read_ready__data_received", counted)
+    transport, _ = loop.run_until_complete(loop.create_connection(asyncio.Protocol, sock=a))
+    for sent in range(1, 4):
+        b.send(b"x")
+        turns(loop, 10)
+        assert len(reads) <= 2 * sent
+    transport.close()
+    turns(loop)
 
 
 def test_two_loops_watch_one_fd(pair):

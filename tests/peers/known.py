@@ -15,7 +15,33 @@ _WATCHFILES = (
     "stands still meanwhile"
 )
 
+_NO_FRAMES_ABOVE = (
+    "aiohttp's AppKey looks for a module's code in the frames above that of its caller: a step of "
+    "a coroutine has none above it here, for no loop in Python has called it"
+)
+
 KNOWN: dict[str, list[Known]] = {
+    "aiohttp": [
+        Known("tests/test_web_app.py::test_subapp_chained_config_dict_*[pyloop]", _NO_FRAMES_ABOVE),
+        Known("tests/test_web_app.py::test_subapp_on_startup[pyloop]", _NO_FRAMES_ABOVE),
+        Known(
+            "tests/test_web_functional.py::test_subapp_middleware_context[pyloop-*]",
+            _NO_FRAMES_ABOVE,
+        ),
+        Known(
+            "tests/test_web_websocket_functional.py::test_websocket_shutdown[pyloop]",
+            _NO_FRAMES_ABOVE,
+        ),
+        Known(
+            "tests/test_web_functional.py::test_keepalive_expires_on_time[pyloop]",
+            "replaces loop.time(): timers are on the scheduler's clock, which asks no loop",
+        ),
+        Known(
+            "tests/test_run_app.py::TestShutdown::test_shutdown_close_websockets",
+            "gives the client one turn to hear of the close: fds are not looked at between any two "
+            "turns (aio/loop.py)",
+        ),
+    ],
     "aiosqlite": [
         Known(
             "aiosqlite/tests/smoke.py::SmokeTest::test_multiple_connections",
@@ -49,14 +75,6 @@ KNOWN: dict[str, list[Known]] = {
             "tests/protocols/test_websocket.py::test_close_gives_up_when_the_peer_never_replies[*]",
             "takes a timer of no delay for a callback of the loop's next turn: timers are looked "
             "at when nothing else is ready (aio/loop.py)",
-        ),
-        Known(
-            "tests/protocols/test_websocket.py::"
-            "test_send_close_on_server_shutdown[wsproto-httptools]",
-            "hangs in the whole suite, both ends of its connection open, and not when its file is "
-            "run alone: not explained yet",
-            hangs=True,
-            flaky=True,
         ),
         Known(
             "tests/test_auto_detection.py::test_loop_auto",

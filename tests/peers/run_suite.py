@@ -7,6 +7,7 @@ what they are), and
   args    what pytest is called with
 """
 
+import gc
 import os
 import sys
 
@@ -53,6 +54,14 @@ def outcomes_class(pytest):
                 for item in items
                 if item.nodeid not in self.but and (self.only is None or item.nodeid in self.only)
             ]
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_finish(self):
+            # A full collection of all that is loaded now takes 0.1 s on a busy machine. Some tests
+            # allow that long for a connection, and hang after it (uvicorn's
+            # test_send_close_on_server_shutdown), on asyncio as well. Such objects stay anyway.
+            gc.collect()
+            gc.freeze()
 
         def pytest_collectreport(self, report):
             if report.failed:

@@ -602,8 +602,10 @@ class Watcher(Waiter):
         """Wait for more, after a call of a SocketHandle; or make the next one if there may be."""
         scheduler = self.scheduler
         state = scheduler.poller.state(self.fd)
-        if state.readable or not state.registered:
+        if state.readable:
             self.handle.schedule()
+        elif not state.registered or state.interest >= 0:  # each wait is registered by itself
+            self.start_again()
         elif self.queue is None:
             state.readers.append(self)
             self.count(True)
@@ -740,6 +742,8 @@ class Callbacks:
         self.take()
         for watcher in list(self.watchers.values()):
             watcher.start_again()
+        if runner is not None:
+            scheduler.look()  # asyncio's loop does so first, even if it is to stop at once
 
     def stop(self) -> None:
         """Let nothing run any more."""

@@ -12,8 +12,8 @@ Differences from asyncio's loop, all of them:
 - run_in_executor(None, …) uses real threads even where threading is patched, and getaddrinfo() the
   resolver of greenroom.
 - Timers fire at their time, not up to the clock's resolution before.
-- Ready fds and due timers are looked for when nothing else is ready, or after some switches; not
-  between any two rounds.
+- Ready fds and due timers are looked for when run_forever() begins, when nothing else is ready, and
+  after some switches; not between any two rounds.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class Loop(_Base):  # type: ignore[misc]
     def run_forever(self) -> None:
         """Run until stop() is called: park the caller meanwhile.
 
+        As asyncio: with a stop() before, or due at once, what the fds have brought by now runs too.
         Raises    RuntimeError: it runs already, or the caller is a callback of a running loop
         Switches  always
         """

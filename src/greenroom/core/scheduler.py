@@ -293,7 +293,7 @@ class Scheduler:
                 f"cannot wait for {report.describe(reason)} here: this runs between two tasks "
                 "(a callback, a finalizer or a signal handler); spawn a task for it"
             )
-        if native.is_finalizing():
+        if task is self.main and native.is_finalizing():  # only main runs then
             raise TooLateError(
                 f"cannot wait for {report.describe(reason)} at interpreter shutdown: no other task "
                 "runs any more"
@@ -357,7 +357,7 @@ class Scheduler:
             raise RuntimeError("cannot let others run here: this runs between two tasks")
         if task.attention:
             self.before_wait(task, FOREVER)
-        if native.is_finalizing():
+        if task is self.main and native.is_finalizing():
             return
         if self.ready.head is None and self.ticks > 0:
             self.ticks -= 1  # nobody to let run, and not yet time to look for some
@@ -367,7 +367,7 @@ class Scheduler:
 
     def sleep_until(self, deadline: float) -> None:
         """Park until deadline."""
-        if native.is_finalizing():
+        if self.current is self.main and native.is_finalizing():
             self.wait_alone(-1, False, deadline)
             return
         self.enlist(None, "a sleep", deadline)
@@ -382,7 +382,7 @@ class Scheduler:
 
     def wait_state(self, state: FdState, write: bool, deadline: float, level: bool) -> bool:
         """wait_fd() for a caller that has the FdState."""
-        if native.is_finalizing():
+        if self.current is self.main and native.is_finalizing():
             return self.wait_alone(state.fd, write, deadline)
         self.enlist(state.writers if write else state.readers, state, deadline)
         self.io_waits += 1
@@ -457,7 +457,7 @@ class Scheduler:
         if task.state == _task.PARKED and not shielded(task):
             task.error = error
             unpark(task)
-        elif task.state != _task.DONE:
+        elif task.state != _task.DONE and task.error is not error:  # else it is on its way already
             if task.pending is None:
                 task.pending = error
             elif task.pending is not error:
@@ -671,6 +671,21 @@ class Scheduler:
         """Make ready whose fds are ready, without waiting."""
         self.poller.poll(0.0)
         self.take_woken()
+
+    def look(self) -> None:
+        """Make ready whose fds are ready and whose time has come, on behalf of the current task."""
+        if self.in_poll:
+            return
+        self.in_poll = True
+        try:
+            self.time = self.now()
+            if self.io_waits:
+                self.look_at_fds()
+            self.fire_timers(self.time)
+        except BaseException as error:
+            self.throw(self.main, error)  # as in poll()
+        finally:
+            self.in_poll = False
 
     def fire_timers(self, now: float) -> None:
         """Make ready every task whose deadline has come."""
