@@ -730,7 +730,6 @@ def test_the_callbacks_of_a_connection_run_in_the_context_it_was_made_in(make):
     assert [name for name, value in seen if value == "later"] == ["pause"]
 
 
-<<<<<<< HEAD
 def test_a_task_is_cancelled_though_the_program_has_replaced_asyncio_s_class(loop, monkeypatch):
     async def waits():
         await asyncio.sleep(60)
@@ -745,7 +744,8 @@ def test_a_task_is_cancelled_though_the_program_has_replaced_asyncio_s_class(loo
             await task
 
     loop.run_until_complete(main())
-=======
+
+
 def test_a_system_exit_that_passes_through_two_tasks_is_raised_once(loop, nothing_logged):
     async def ends():
         raise SystemExit(3)
@@ -758,4 +758,3 @@ def test_a_system_exit_that_passes_through_two_tasks_is_raised_once(loop, nothin
         loop.run_until_complete(task)
     loop.run_until_complete(asyncio.sleep(0))  # nothing more is raised
     assert isinstance(task.exception(), SystemExit)
->>>>>>> aio
