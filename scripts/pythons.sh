@@ -49,7 +49,10 @@ flock 9
 # The mirror that this machine uses already.
 MIRROR=$(grep -rhoE "https?://[^ ]+/debian/?( |$)" /etc/apt/sources.list /etc/apt/sources.list.d \
     2>/dev/null | head -n 1 | tr -d " " || true)
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
+if [ -z "$MIRROR" ]; then
+    say "CPython ${missing[*]} cannot be brought: no mirror of Debian is named below /etc/apt"
+    exit 3
+fi
 KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 TRIPLET=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch)
 
