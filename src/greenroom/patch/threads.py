@@ -414,9 +414,11 @@ def forget_dummy(init: Callable[[Any], None]) -> Callable[[Any], None]:
         init(self)
         scheduler = _scheduler.get()
         task = scheduler.current
-        if task is scheduler.main or (task in _started and sys.version_info < (3, 12)):
-            return  # as in the library: before 3.12 the entry of a foreign thread stays
-        active = sys.modules["threading"]._active
+        threading: Any = sys.modules["threading"]
+        stays = not hasattr(threading, "_DeleteDummyThreadOnDel")  # before 3.12.2 or so
+        if task is scheduler.main or (stays and task in _started):
+            return  # as in the library: there the entry of a foreign thread stays
+        active = threading._active
         ident = self.ident
 
         def forget(task: Task) -> None:
