@@ -25,7 +25,7 @@ from .run_module import DUMP_TASKS, DUMP_THREADS
 PASSED = ("ok", "xfail")
 TEST_SECONDS = 120.0  # how long one test may take
 HANGING_SECONDS = 20.0  # and one that is known to hang
-RESTARTS = 10  # after so many crashes and hangs the rest of a suite is left
+RESTARTS = 10  # crashes and hangs after which the rest of a suite is not run
 
 
 def matches(pattern: str, test: str) -> bool:
@@ -388,7 +388,7 @@ def confirmed(suite: Suite, report: Report, differences: list[Difference]) -> li
     found = []
     for difference in differences:
         if difference.outcome.startswith(("hang", "crash")) or len(differences) > 20:
-            found.append(True)  # never dismissed; and with so many it is no accident
+            found.append(True)  # never dismissed; more than 20 at once are no accident
             continue
         only = [difference.test]
         again = suite.run(True, only=only)

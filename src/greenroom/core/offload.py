@@ -269,7 +269,7 @@ class Offload:
     def _retire(self, key: object) -> _scheduler.Scheduler | None:
         """Put a new thread in this one's place if the call has left tasks, which go on here.
 
-        Returns   their scheduler, None if there are none: the thread stays
+        Returns   the scheduler of those tasks; None: there are no tasks, and the thread stays
         """
         scheduler = _scheduler.of_thread()
         if scheduler is None or not scheduler.live:

@@ -347,6 +347,8 @@ def main_thread_ident_after(original: Callable[[], int]) -> Callable[[], int]:
 
 
 class _AnyRLockType(type):
+    """Makes isinstance(lock, AnyRLock) hold for the plain RLocks that AnyRLock() returns."""
+
     def __instancecheck__(cls, thing: object) -> bool:
         return isinstance(thing, RLock) if cls is AnyRLock else type.__instancecheck__(cls, thing)
 
@@ -415,9 +417,10 @@ def forget_dummy(init: Callable[[Any], None]) -> Callable[[Any], None]:
         scheduler = _scheduler.get()
         task = scheduler.current
         threading: Any = sys.modules["threading"]
-        stays = not hasattr(threading, "_DeleteDummyThreadOnDel")  # before 3.12.2 or so
+        # In a library without this class, 3.11 for one, the entry of a foreign thread stays.
+        stays = not hasattr(threading, "_DeleteDummyThreadOnDel")
         if task is scheduler.main or (stays and task in _started):
-            return  # as in the library: there the entry of a foreign thread stays
+            return
         active = threading._active
         ident = self.ident
 
